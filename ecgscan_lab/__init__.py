@@ -1,0 +1,34 @@
+"""Learn from ECG images: render pages, align image, signal and report, probe what was learned."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "EcgScanLabError": "ecgscan_lab.errors",
+    "EcgRecord": "ecgscan_lab.types",
+    "EcgImage": "ecgscan_lab.types",
+    "Cohort": "ecgscan_lab.types",
+    "LEADS": "ecgscan_lab.leads",
+    "read_record": "ecgscan_lab.data.wfdb_records",
+    "standardize": "ecgscan_lab.data.wfdb_records",
+    "synthetic_records": "ecgscan_lab.data.synthetic",
+    "load_cohort": "ecgscan_lab.data",
+    "PageSpec": "ecgscan_lab.render.page",
+    "draw_page": "ecgscan_lab.render.renderer",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'ecgscan_lab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,231 @@
+"""The command line: `ecgscan-lab tour` runs the guided notebook; `ecgscan-lab notebooks` builds or checks notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shlex
+import sys
+import webbrowser
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+from ecgscan_lab import __version__
+from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError
+
+PROFILES = ("smoke", "quick", "full")
+INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0 done, 2 refused or failed, 130 interrupted."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except EcgScanLabError as error:
+        if args.debug:
+            raise
+        print(f"ecgscan-lab: {error}", file=sys.stderr)
+        return 2
+
+
+def run_tour(
+    data: str = "synthetic",
+    profile: str = "quick",
+    out: str | Path | None = None,
+    seed: int = 0,
+    *,
+    progress: bool = False,
+) -> Path:
+    """Run the tour notebook, add its cost to the run's results.json, and write report.html beside it.
+
+    Args:
+        data: "synthetic", "ptbxl:FOLDER" or "cohort:FOLDER".
+        profile: "smoke", "quick" or "full".
+        out: folder for all that the run leaves behind; None: `ecgscan-tour/<data>-<profile>` in the current folder.
+            Running again into the same folder replaces the files that a tour writes and touches no others.
+        seed: seed of every random choice.
+        progress: draw a progress bar on stderr.
+
+    Returns:
+        The report's path; `results.json` and the executed notebook lie beside it.
+
+    Raises:
+        ArgumentError: the data or the profile is unknown, or `out` is a file.
+        NotebookError: the notebook failed, or wrote no readable results.
+        KeyboardInterrupt: interrupted; the running cell has ended, and a checkpoint may lie in `out`.
+    """
+    from ecgscan_lab.nb.execute import run_notebook
+    from ecgscan_lab.nb.report import write_report
+
+    data = absolute_data(data)
+    if profile not in PROFILES:
+        raise ArgumentError(f"no profile {profile!r}", field="profile", expected=f"one of {', '.join(PROFILES)}")
+    folder = (Path(out) if out is not None else default_out(data, profile)).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentError(
+            "the output is a file", file=folder, field="out", expected="a folder, or a path not yet taken"
+        )
+    with as_file(tour_notebook()) as notebook:
+        given = {"data": data, "profile": profile, "seed": seed, "out": str(folder)}
+        executed = run_notebook(notebook, folder, given, progress=progress)
+    words = ["ecgscan-lab", "tour", "--data", data, "--profile", profile, "--seed", str(seed), "--out", str(folder)]
+    results = read_results(folder / "results.json")
+    results |= {
+        "seconds": round(executed.seconds, 2),
+        "peak_memory_mb": None if math.isnan(executed.peak_memory_mb) else round(executed.peak_memory_mb, 1),
+        "command": shlex.join(words),
+    }
+    write_results(folder / "results.json", results)
+    return write_report([executed], results, folder / "report.html")
+
+
+def absolute_data(data: str) -> str:
+    """The same data, its folder made absolute: a notebook may run in another folder.
+
+    Raises:
+        ArgumentError: the kind is unknown, or the folder is not there.
+
+    >>> absolute_data("synthetic")
+    'synthetic'
+    """
+    kind, colon, folder = data.partition(":")
+    if data == "synthetic":
+        return data
+    if kind not in {"ptbxl", "cohort"} or not colon or not folder:
+        raise ArgumentError(
+            f"cannot read data {data!r}", field="data", expected="synthetic, ptbxl:FOLDER or cohort:FOLDER"
+        )
+    path = Path(folder).expanduser().resolve()
+    if not path.is_dir():
+        raise ArgumentError("no such folder", file=path, field="data", fix="name the folder that holds the records")
+    return f"{kind}:{path}"
+
+
+def default_out(data: str, profile: str) -> Path:
+    """Where a tour goes when nothing else is said: one folder per data and profile, below the current folder."""
+    kind, _, folder = data.partition(":")
+    name = f"{kind}-{Path(folder).name}" if kind == "cohort" else kind
+    return Path("ecgscan-tour") / f"{name}-{profile}"
+
+
+def tour_notebook() -> Any:
+    """The tour notebook: the copy inside an installed package, else the one of the source checkout.
+
+    Raises:
+        NotebookError: neither is there.
+    """
+    name = "00_tour.ipynb"
+    installed = files("ecgscan_lab").joinpath("_notebooks", name)
+    checkout = Path(__file__).resolve().parents[1] / "notebooks" / name
+    if installed.is_file():
+        return installed
+    if checkout.is_file():
+        return checkout
+    raise NotebookError("the tour notebook is missing", file=checkout, fix="build it: ecgscan-lab notebooks build")
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a run's results.json.
+
+    Raises:
+        NotebookError: the file is missing, or is no JSON object.
+    """
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise NotebookError(f"the notebook left no readable results: {error}", file=path) from error
+    if not isinstance(results, dict):
+        raise NotebookError("the results are no JSON object", file=path, expected='{"data": ..., ...}')
+    return results
+
+
+def write_results(path: Path, results: dict[str, Any]) -> None:
+    """Write results.json as a whole or not at all."""
+    unfinished = path.with_name(path.name + ".part")
+    with unfinished.open("w", encoding="utf-8") as file:
+        json.dump(results, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser = argparse.ArgumentParser(prog="ecgscan-lab", description="Learn from ECG page images.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"ecgscan-lab {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    tour = commands.add_parser(
+        "tour", parents=[common], help="the guided tour: records, pages, training, tables, one HTML report"
+    )
+    tour.add_argument("--data", default="synthetic", help="synthetic (default), ptbxl:FOLDER or cohort:FOLDER")
+    tour.add_argument("--profile", default="quick", choices=PROFILES, help="how much to compute (default: quick)")
+    tour.add_argument("--out", metavar="FOLDER", help="where results go (default: ecgscan-tour/<data>-<profile>)")
+    tour.add_argument("--seed", type=int, default=0, help="seed of every random choice (default: 0)")
+    tour.add_argument("--open", action="store_true", help="open the report in a browser when done")
+    tour.set_defaults(run=_tour)
+
+    notebooks = commands.add_parser(
+        "notebooks", parents=[common], help="build notebooks from their sources, or check them"
+    )
+    notebooks.add_argument("action", choices=("build", "check"), help="check exits with 1 when a notebook is stale")
+    notebooks.add_argument("--folder", type=Path, default=Path("notebooks"), help="holds src/ (default: notebooks)")
+    notebooks.set_defaults(run=_notebooks)
+    return parser
+
+
+def _tour(args: argparse.Namespace) -> int:
+    try:
+        report = run_tour(args.data, args.profile, args.out, args.seed, progress=sys.stderr.isatty())
+    except KeyboardInterrupt:
+        folder = Path(args.out) if args.out else default_out(absolute_data(args.data), args.profile)
+        print(f"ecgscan-lab: interrupted; {_what_is_left(folder.resolve())}", file=sys.stderr)
+        return INTERRUPTED
+    results = read_results(report.with_name("results.json"))
+    for name in ("data", "records", "seconds", "peak_memory_mb", "seed", "data_sha256"):
+        if results.get(name) is not None:
+            print(f"{name:<16}{_plain(results[name])}")
+    if results.get("skipped"):
+        print(f"{'left out':<16}{len(results['skipped'])} records, listed in the report")
+    print(f"{'report':<16}{report}")
+    if args.open:
+        webbrowser.open(report.as_uri())
+    return 0
+
+
+def _what_is_left(folder: Path) -> str:
+    weights = sorted(folder.rglob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+    if weights:
+        return f"the last checkpoint lies in {weights[-1].parent}; run the same command again to go on from there"
+    return f"no checkpoint was due yet; what was done so far lies in {folder}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    return str(value)
+
+
+def _notebooks(args: argparse.Namespace) -> int:
+    from ecgscan_lab.nb.build import build_notebooks, stale_notebooks
+
+    if args.action == "build":
+        for path in build_notebooks(args.folder):
+            print(f"built {path}")
+        return 0
+    stale = stale_notebooks(args.folder)
+    for path in stale:
+        print(f"stale: {path} (ecgscan-lab notebooks build)", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,80 @@
+"""One family of exceptions: what failed, where, what was expected, and how to put it right."""
+
+from __future__ import annotations
+
+from os import PathLike
+
+
+class EcgScanLabError(Exception):
+    """Base of every error that ecgscan_lab raises on bad input.
+
+    Args:
+        what: what failed, in one sentence.
+        file: the file it concerns, if any.
+        field: the field, lead, column or argument it concerns, if any.
+        expected: what would have been accepted.
+        fix: what the reader can do about it.
+
+    The parts stay available as attributes of the same names, so that a report can list them.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        file: str | PathLike[str] | None = None,
+        field: str | None = None,
+        expected: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        self.what = what
+        self.file = None if file is None else str(file)
+        self.field = field
+        self.expected = expected
+        self.fix = fix
+        parts = (("file", self.file), ("field", field), ("expected", expected), ("fix", fix))
+        super().__init__("".join([what, *(f"\n  {name}: {text}" for name, text in parts if text is not None)]))
+
+
+class RecordError(EcgScanLabError):
+    """A recording cannot be read as the header says: missing, truncated, damaged, or with absurd numbers."""
+
+
+class LeadError(EcgScanLabError):
+    """A lead is missing, unknown, duplicated, or holds values that no electrode produces."""
+
+
+class TableError(EcgScanLabError):
+    """A table of records lacks a column, repeats a record, or holds a value outside its range."""
+
+
+class LabelError(EcgScanLabError):
+    """A label or task is unknown, or a label set cannot be evaluated."""
+
+
+class SplitError(EcgScanLabError):
+    """A split is empty, unknown, or shares a patient with another one."""
+
+
+class TooManyBadRecordsError(EcgScanLabError):
+    """More records were unreadable than the caller allowed."""
+
+
+class PageError(EcgScanLabError):
+    """A page cannot be drawn with these measures, or with this signal."""
+
+
+class ArgumentError(EcgScanLabError, ValueError):
+    """An argument has the wrong shape, dtype, range or name; `field` is the argument."""
+
+
+class CheckpointError(EcgScanLabError):
+    """A checkpoint is missing, damaged, or belongs to another model, recipe or data set."""
+
+
+class MissingExtraError(EcgScanLabError, ImportError):
+    """An optional package is needed; `fix` is the one-line install command."""
+
+
+class NotebookError(EcgScanLabError):
+    """A notebook has no `parameters` cell, an unknown parameter was given, or one of its cells failed."""

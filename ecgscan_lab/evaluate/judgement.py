@@ -1,0 +1,99 @@
+"""Judge several encoders on the same records, tasks and resamples, so that their numbers can stand side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ecgscan_lab.data.reports import class_prompts
+from ecgscan_lab.encoders.model import EcgScanModel
+from ecgscan_lab.errors import LabelError
+from ecgscan_lab.evaluate.linear_probe import ProbeResult, linear_probe
+from ecgscan_lab.evaluate.zero_shot import ZeroShotResult, class_embeddings, zero_shot
+from ecgscan_lab.types import Cohort, TextTower
+
+
+def labelled(cohort: Cohort, task: str) -> np.ndarray:
+    """Positions of the records that carry at least one label of a task `[n]`: a task is judged on those only."""
+    return np.flatnonzero(cohort.targets(task).any(axis=1))
+
+
+def probe_encoders(
+    features: Mapping[str, np.ndarray], cohort: Cohort, *, n_bootstrap: int = 1000, seed: int = 0
+) -> dict[str, dict[str, ProbeResult]]:
+    """Linear probe of every encoder on every task of a cohort.
+
+    Args:
+        features: encoder -> float `[record, dim]` over the whole cohort.
+        cohort: the records with their tasks and splits.
+        n_bootstrap: patient resamples behind every interval.
+        seed: seed of the resamples.
+
+    Returns:
+        task -> encoder -> result. A task that cannot be judged (no class with both values in every split) is left out.
+    """
+    split = np.array([record.split for record in cohort.records])
+    table: dict[str, dict[str, ProbeResult]] = {}
+    for task, classes in cohort.tasks.items():
+        rows = labelled(cohort, task)
+        targets = cohort.targets(task)[rows]
+        try:
+            table[task] = {
+                name: linear_probe(
+                    x[rows], targets, split[rows], cohort.patients[rows],
+                    class_names=classes, n_bootstrap=n_bootstrap, seed=seed,
+                )
+                for name, x in features.items()
+            }  # fmt: skip
+        except LabelError:
+            continue
+    return table
+
+
+def zero_shot_tasks(
+    model: EcgScanModel,
+    image_embeddings: np.ndarray,
+    text_tower: TextTower,
+    cohort: Cohort,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, ZeroShotResult]:
+    """Zero-shot on the test split of every task: each class is a handful of prompts, no label is fitted.
+
+    Args:
+        model: its text projection takes prompts into the shared space.
+        image_embeddings: `[record, d_shared]` over the whole cohort, from `model.image_embeddings`.
+        text_tower: the tower the model was trained with.
+        cohort: the records with their tasks and splits.
+        n_bootstrap: patient resamples behind every interval.
+        seed: seed of the resamples.
+
+    Returns:
+        task -> result; a task without a class that has both values in the test split is left out.
+    """
+    table: dict[str, ZeroShotResult] = {}
+    for task, classes in cohort.tasks.items():
+        rows = np.intersect1d(labelled(cohort, task), cohort.indices("test"))
+        prompts = class_prompts(classes, cohort.descriptions)
+        embedded = class_embeddings(prompts, lambda texts: model.project_texts(text_tower.encode_text(texts)))
+        try:
+            table[task] = zero_shot(
+                image_embeddings[rows], embedded, cohort.targets(task)[rows], cohort.patients[rows], classes,
+                n_bootstrap=n_bootstrap, seed=seed,
+            )  # fmt: skip
+        except LabelError:
+            continue
+    return table
+
+
+def side_by_side(
+    results: Mapping[str, Mapping[str, ProbeResult | ZeroShotResult]], main: str
+) -> dict[str, dict[str, Any]]:
+    """task -> the main encoder's figures, with every other encoder's under its own name: the shape of `results.json`."""
+    return {
+        task: {**by_encoder[main].as_dict(), **{n: r.as_dict() for n, r in by_encoder.items() if n != main}}
+        for task, by_encoder in results.items()
+    }

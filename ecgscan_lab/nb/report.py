@@ -1,0 +1,195 @@
+"""One self-contained HTML page from executed notebooks and their results: no script, no request, all text escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ecgscan_lab import __version__
+from ecgscan_lab.nb.cells import cell_html
+from ecgscan_lab.nb.execute import ExecutedNotebook, read_notebook
+from ecgscan_lab.nb.tables import format_value, table_html
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_FACTS = ("data", "records", "profile", "seed", "seconds", "peak_memory_mb", "device")
+_FOOTNOTES = ("data_sha256", "command", "version")
+_TITLES = {
+    "skipped": "Records left out",
+    "repairs": "Repairs made while reading",
+    "linear_probe": "Linear probe",
+    "zero_shot": "Zero-shot",
+    "peak_memory_mb": "Peak memory",
+    "seconds": "Time",
+    "data_sha256": "Hash of the data",
+}
+
+
+def write_report(
+    notebooks: Sequence[ExecutedNotebook | str | Path], results: Mapping[str, Any], out_html: str | Path
+) -> Path:
+    """Write the report of a run: its facts, its tables, then prose, figures and folded code of each notebook in order.
+
+    Of `results`, these names are known: `title`; the facts `data`, `records` (a number, or split -> number), `profile`,
+    `seed`, `seconds`, `peak_memory_mb`, `device`; `data_sha256`, `command`, `version` for the foot of the page;
+    `skipped`, a list of `{record_id, error, message}`; `repairs`, sentence -> number of records. Any other list of rows
+    or mapping becomes a table under its own name (see `tables.table_html` for intervals), and any other plain value a
+    further fact.
+
+    Args:
+        notebooks: executed notebooks, or their paths.
+        results: what the run found, as read from its results.json.
+        out_html: the page to write; replaced as a whole or not at all.
+
+    Returns:
+        `out_html`.
+
+    Raises:
+        NotebookError: a notebook cannot be read.
+    """
+    paths = [item.path if isinstance(item, ExecutedNotebook) else Path(item) for item in notebooks]
+    nodes = [read_notebook(path) for path in paths]
+    heading, steps = _notebooks_html(nodes)
+    title = str(results.get("title") or heading or "Report")
+    body = "\n".join(part for part in (_tables_html(results), _section("Step by step", steps)) if part)
+    parts = [_facts_html(results), _contents_html(body), body, _foot_html(results)]
+    out = Path(out_html)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(out.name + ".part")
+    unfinished.write_text(_page_html(title, results, "\n".join(parts)), encoding="utf-8")
+    return unfinished.replace(out)
+
+
+def _page_html(title: str, results: Mapping[str, Any], body: str) -> str:
+    style = files("ecgscan_lab.nb").joinpath("report.css").read_text(encoding="utf-8")
+    lead = ", ".join(f"{name}: {format_value(results[name])}" for name in ("data", "profile") if name in results)
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header><div>
+<h1>{escape(title)}</h1>
+<p>{escape(lead)}</p>
+{_heartbeat_svg()}
+</div></header>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def _heartbeat_svg(n_beats: int = 8) -> str:
+    """A decorative trace: P, QRS and T drawn as curves, one beat per 125 units."""
+    beat = "h34 q7 -9 14 0 h9 l4 6 l7 -50 l7 58 l5 -14 h14 q10 -17 20 0 h11"
+    path = "M0 50" + f" {beat}" * n_beats
+    return (
+        f'<svg viewBox="0 0 {125 * n_beats} 64" preserveAspectRatio="xMinYMid slice" aria-hidden="true">'
+        f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="2" stroke-linejoin="round"/></svg>'
+    )
+
+
+def _facts_html(results: Mapping[str, Any]) -> str:
+    shown = {name: results[name] for name in _FACTS if name in results}
+    known = {*_FACTS, *_FOOTNOTES, *_TITLES, "title"}
+    shown |= {
+        name: value for name, value in results.items() if name not in known and not isinstance(value, (list, Mapping))
+    }
+    if results.get("skipped"):
+        shown["left out"] = len(results["skipped"])
+    cells = [
+        f"<div><dt>{escape(_title(name))}</dt><dd>{_fact(name, value)}</dd></div>"
+        for name, value in shown.items()
+        if value is not None
+    ]
+    return f'<dl class="facts">{"".join(cells)}</dl>' if cells else ""
+
+
+def _fact(name: str, value: Any) -> str:
+    if name == "seconds":
+        minutes, seconds = divmod(round(float(value)), 60)
+        return f"{minutes} min {seconds} s" if minutes else f"{float(value):.1f} s"
+    if name == "peak_memory_mb":
+        return f"{float(value) / 1024:.2f} GiB" if float(value) >= 1024 else f"{float(value):.0f} MiB"
+    if name == "records" and isinstance(value, Mapping):
+        split = ", ".join(f"{part} {format_value(count)}" for part, count in value.items())
+        return f"{format_value(sum(value.values()))}<small>{escape(split)}</small>"
+    if isinstance(value, Mapping):
+        return escape(", ".join(f"{part}: {format_value(count)}" for part, count in value.items()))
+    return escape(format_value(value))
+
+
+def _tables_html(results: Mapping[str, Any]) -> str:
+    known = {*_FACTS, *_FOOTNOTES, "title", "skipped", "repairs"}
+    parts = []
+    for name, value in results.items():
+        if name not in known and isinstance(value, (list, Mapping)) and value:
+            parts.append(_section(_title(name), table_html(_rows(value))))
+    if results.get("repairs"):
+        rows = [{"repair": sentence, "records": count} for sentence, count in results["repairs"].items()]
+        parts.append(_section(_title("repairs"), table_html(rows)))
+    if results.get("skipped"):
+        parts.append(_section(_title("skipped"), table_html(_rows(results["skipped"]))))
+    return "\n".join(parts)
+
+
+def _rows(value: Mapping[str, Any] | list[Any]) -> list[dict[str, Any]]:
+    """Rows of a table from a list of rows, of plain values, or from a mapping name -> row or value."""
+    items: Iterable[tuple[dict[str, Any], Any]]
+    items = (
+        (({"name": key}, item) for key, item in value.items())
+        if isinstance(value, Mapping)
+        else (({}, item) for item in value)
+    )
+    return [{**start, **(item if isinstance(item, Mapping) else {"value": item})} for start, item in items]
+
+
+def _section(title: str, body: str) -> str:
+    anchor = re.sub(r"\W+", "-", title.lower())
+    return f'<h2 id="results-{anchor}">{escape(title)}</h2>\n{body}'
+
+
+def _title(name: str) -> str:
+    words = str(name).replace("_", " ")
+    return _TITLES.get(name, words[:1].upper() + words[1:])
+
+
+def _notebooks_html(nodes: Sequence[Any]) -> tuple[str, str]:
+    """The first notebook's title, and all notebooks' cells with that title taken out."""
+    heading, parts = "", []
+    for node in nodes:
+        for number, cell in enumerate(node.cells, start=1):
+            if not heading and cell.cell_type == "markdown" and (found := re.match(r"# (.+)\n*", cell.source)):
+                heading = found.group(1).strip()
+                cell.source = cell.source[found.end() :]
+            parts.append(cell_html(cell, number))
+    return heading, "\n".join(part for part in parts if part)
+
+
+def _contents_html(body: str) -> str:
+    headings = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', body)
+    if len(headings) < 4:
+        return ""
+    shown = ((anchor, re.sub(r"<(?!/?code>)[^>]*>", "", text)) for anchor, text in headings)
+    entries = "".join(f'<li><a href="#{anchor}">{text}</a></li>' for anchor, text in shown)
+    return f'<nav aria-label="Contents"><details><summary>Contents</summary><ol>{entries}</ol></details></nav>'
+
+
+def _foot_html(results: Mapping[str, Any]) -> str:
+    facts = {
+        "version": f"ecgscan_lab {__version__}",
+        **{name: results[name] for name in _FOOTNOTES if results.get(name)},
+    }
+    lines = [f"{escape(_title(name))}: <code>{escape(str(value))}</code>" for name, value in facts.items()]
+    return f"<footer><p>{'<br>'.join(lines)}</p><p>For research and teaching; not for clinical use.</p></footer>"

@@ -1,0 +1,29 @@
+"""Static figures with alt text: records and tables in, `matplotlib.figure.Figure` out, and no global state touched."""
+
+from __future__ import annotations
+
+from ecgscan_lab.plots.comparison import plot_auroc_bars, plot_per_class
+from ecgscan_lab.plots.ecg import plot_page, plot_pages, plot_reconstruction, plot_record
+from ecgscan_lab.plots.embedding import Pca2d, pca_2d, plot_embedding
+from ecgscan_lab.plots.figure import MARKERS, PALETTE, alt_text, describe, show, style, to_png
+from ecgscan_lab.plots.training import plot_history
+
+__all__ = [
+    "MARKERS",
+    "PALETTE",
+    "Pca2d",
+    "alt_text",
+    "describe",
+    "pca_2d",
+    "plot_auroc_bars",
+    "plot_embedding",
+    "plot_history",
+    "plot_page",
+    "plot_pages",
+    "plot_per_class",
+    "plot_reconstruction",
+    "plot_record",
+    "show",
+    "style",
+    "to_png",
+]

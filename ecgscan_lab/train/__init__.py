@@ -1,0 +1,1 @@
+"""Recipes, the signal teacher, the training loop and its checkpoints."""

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ecgscan_lab.errors import NotebookError
+from ecgscan_lab.nb.build import build_notebooks, built_notebook, stale_notebooks
+
+SOURCE = """# %% [markdown]
+# # Title
+
+# %% tags=["parameters"]
+seed = 0
+
+# %%
+print(seed)
+
+# %%
+print(seed)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "00_a.py").write_text(SOURCE)
+    return tmp_path
+
+
+def test_building_twice_gives_the_same_bytes(folder):
+    assert built_notebook(folder / "src" / "00_a.py") == built_notebook(folder / "src" / "00_a.py")
+
+
+def test_built_notebooks_hold_no_outputs_and_unique_ids(folder):
+    notebook = json.loads(built_notebook(folder / "src" / "00_a.py"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["outputs"] for cell in code] == [[], [], []]
+    assert [cell["metadata"].get("tags") for cell in code] == [["parameters"], None, None]
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(ids)) == len(ids) == 4
+
+
+def test_inserting_a_cell_keeps_the_other_ids(folder):
+    source = folder / "src" / "00_a.py"
+    before = [cell["id"] for cell in json.loads(built_notebook(source))["cells"]]
+    source.write_text(SOURCE.replace("# %%\n", "# %%\nx = 1\n\n# %%\n", 1))
+    after = [cell["id"] for cell in json.loads(built_notebook(source))["cells"]]
+    assert [name for name in after if name in before] == before
+    assert len(after) == len(before) + 1
+
+
+def test_stale_until_built_and_again_after_an_edit(folder):
+    target = folder / "00_a.ipynb"
+    assert stale_notebooks(folder) == [target]
+    assert build_notebooks(folder) == [target]
+    assert stale_notebooks(folder) == []
+    assert build_notebooks(folder) == []
+    target.write_text(target.read_text().replace("Title", "Titel"))
+    assert stale_notebooks(folder) == [target]
+
+
+def test_a_notebook_without_a_source_is_refused(folder):
+    (folder / "07_stray.ipynb").write_text("{}")
+    with pytest.raises(NotebookError, match="without a source"):
+        stale_notebooks(folder)
+
+
+def test_sources_that_are_missing_or_no_notebooks_are_refused(tmp_path):
+    with pytest.raises(NotebookError, match="no notebook sources"):
+        stale_notebooks(tmp_path)
+    with pytest.raises(NotebookError, match="no notebook source"):
+        built_notebook(tmp_path / "none.py")
+    (tmp_path / "plain.py").write_text("x = 1\n")
+    with pytest.raises(NotebookError, match="no cells"):
+        built_notebook(tmp_path / "plain.py")

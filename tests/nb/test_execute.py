@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+import nbformat.v4 as nbf
+import pytest
+
+from ecgscan_lab.errors import ArgumentError, NotebookError
+from ecgscan_lab.nb.execute import read_notebook, run_notebook
+
+
+def write_notebook(path: Path, *code: str) -> Path:
+    """A notebook with `seed = 0` as its parameters, then these cells."""
+    cells = [nbf.new_code_cell("seed = 0", metadata={"tags": ["parameters"]}), *map(nbf.new_code_cell, code)]
+    nbformat.write(nbf.new_notebook(cells=cells), path)
+    return path
+
+
+@pytest.mark.notebooks
+def test_the_kernel_is_this_interpreter_and_gets_what_was_given(tmp_path):
+    report = """
+import json, os, sys
+block = bytearray(b"x" * (200 * 2**20))
+del block
+print(json.dumps([sys.executable, seed, os.environ["ECGSCAN_PROGRESS"], os.environ["EXTRA"]]))
+"""
+    notebook = write_notebook(tmp_path / "a {seed}.ipynb", report)
+    executed = run_notebook(notebook, tmp_path / "out", {"seed": 7}, kernel_env={"EXTRA": "ü"})
+    assert executed.path == (tmp_path / "out" / notebook.name).resolve()
+    printed = json.loads(read_notebook(executed.path).cells[-1].outputs[0].text)
+    assert printed == [sys.executable, 7, "plain", "ü"]
+    assert executed.parameters == {"seed": 7}
+    assert executed.seconds > 0
+    assert executed.peak_memory_mb > 200  # although the block was gone long before the end
+    assert "outputs" not in notebook.read_text() or not read_notebook(notebook).cells[-1].outputs
+
+
+@pytest.mark.notebooks
+def test_a_failed_cell_is_named_and_the_copy_kept(tmp_path):
+    notebook = write_notebook(tmp_path / "a.ipynb", "print('before')", "ratio = 1 / seed", "print('never')")
+    with pytest.raises(
+        NotebookError, match=r"cell 2 of a\.ipynb failed: ZeroDivisionError: division by zero"
+    ) as caught:
+        run_notebook(notebook, tmp_path / "out")
+    assert caught.value.field == "ratio = 1 / seed"
+    kept = read_notebook(caught.value.file)
+    texts = [output.get("text", output.get("ename")) for cell in kept.cells for output in cell.get("outputs", [])]
+    assert texts == ["before\n", "ZeroDivisionError"]
+
+
+@pytest.mark.notebooks
+def test_a_time_limit_holds_for_the_whole_notebook(tmp_path):
+    notebook = write_notebook(tmp_path / "a.ipynb", "import time; time.sleep(60)")
+    with pytest.raises(NotebookError, match=r"cell 1 of a\.ipynb was running when the time limit passed"):
+        run_notebook(notebook, tmp_path / "out", timeout_s=3)
+
+
+@pytest.mark.notebooks
+def test_a_kernel_that_dies_is_reported_and_not_waited_for(tmp_path):
+    notebook = write_notebook(tmp_path / "a.ipynb", "import os; os._exit(9)")
+    with pytest.raises(NotebookError, match=r"the kernel died in cell 1 of a\.ipynb") as caught:
+        run_notebook(notebook, tmp_path / "out", timeout_s=60)
+    assert Path(caught.value.file).is_file()
+
+
+def test_a_wrong_parameter_is_refused_before_anything_is_written(tmp_path):
+    notebook = write_notebook(tmp_path / "a.ipynb")
+    with pytest.raises(NotebookError, match="no parameter 'sede'"):
+        run_notebook(notebook, tmp_path / "out", {"sede": 1})
+    with pytest.raises(NotebookError, match="'seed' is '1', a str"):
+        run_notebook(notebook, tmp_path / "out", {"seed": "1"})
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_notebook_itself_is_never_overwritten(tmp_path):
+    notebook = write_notebook(tmp_path / "a.ipynb")
+    with pytest.raises(ArgumentError, match="would replace"):
+        run_notebook(notebook, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[]", '{"cells": 3, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}']
+)
+def test_what_is_no_notebook_is_refused(tmp_path, text):
+    path = tmp_path / "a.ipynb"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(NotebookError, match="not a readable notebook") as caught:
+        run_notebook(path, tmp_path / "out")
+    assert caught.value.file == str(path)
+
+
+def test_an_address_is_no_notebook(tmp_path):
+    with pytest.raises(NotebookError, match="not a readable notebook"):
+        run_notebook("https://example.org/a.ipynb", tmp_path / "out")

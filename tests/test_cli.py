@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import nbformat.v4 as nbf
+import pytest
+
+from ecgscan_lab import __version__, cli
+from ecgscan_lab.errors import ArgumentError, NotebookError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+PARAMETERS = 'data = "synthetic"\nprofile = "quick"\nseed = 0\nout = "."'
+WRITE_RESULTS = """
+import json, pathlib
+results = {"data": data, "profile": profile, "seed": seed, "records": {"train": 3}, "skipped": [{"record_id": "r7"}]}
+pathlib.Path(out, "results.json").write_text(json.dumps(results))
+"""
+NEVER_STOP = """
+import pathlib, time
+(pathlib.Path(out) / "started").touch()
+while True:
+    try:
+        time.sleep(120)
+    except KeyboardInterrupt:
+        (pathlib.Path(out) / "asked").touch()
+"""
+TRAIN_UNTIL_INTERRUPTED = """
+import pathlib, time
+(pathlib.Path(out) / "started").touch()
+try:
+    time.sleep(120)
+except KeyboardInterrupt:
+    (pathlib.Path(out) / "checkpoint").mkdir()
+    (pathlib.Path(out) / "checkpoint" / "model.safetensors").touch()
+    raise
+"""
+
+
+def write_tour(path: Path, *code: str) -> Path:
+    cells = [nbf.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), *map(nbf.new_code_cell, code)]
+    nbformat.write(nbf.new_notebook(cells=cells), path)
+    return path
+
+
+def test_version_and_help(capsys):
+    for argument, expected in (("--version", __version__), ("--help", "tour")):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main([argument])
+        assert stopped.value.code == 0
+        assert expected in capsys.readouterr().out
+
+
+def test_data_folders_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my: records").mkdir()
+    assert cli.absolute_data("cohort:my: records") == f"cohort:{tmp_path.resolve() / 'my: records'}"
+
+
+@pytest.mark.parametrize("data", ["", "ptb", "ptbxl", "ptbxl:", "cohort:no-such-folder", "synthetic:x", "/tmp"])
+def test_other_data_is_refused_on_stderr_without_a_traceback(data, capsys, tmp_path):
+    assert cli.main(["tour", "--data", data, "--out", str(tmp_path / "out")]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("ecgscan-lab: ")
+    assert "Traceback" not in shown.err
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path):
+    with pytest.raises(ArgumentError):
+        cli.main(["tour", "--debug", "--data", "nothing", "--out", str(tmp_path)])
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(ArgumentError, match="output is a file"):
+        cli.run_tour(out=tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_outputs_of_different_data_lie_apart():
+    names = {str(cli.default_out(data, "smoke")) for data in ("synthetic", "ptbxl:/a/b", "cohort:/a/b", "cohort:/a/c")}
+    assert len(names) == 4
+
+
+@pytest.mark.parametrize("text", [None, "", "[1]"])
+def test_results_that_are_missing_or_no_object_are_refused(tmp_path, text):
+    if text is not None:
+        (tmp_path / "results.json").write_text(text)
+    with pytest.raises(NotebookError):
+        cli.read_results(tmp_path / "results.json")
+
+
+def test_results_survive_a_failed_write(tmp_path):
+    path = tmp_path / "results.json"
+    cli.write_results(path, {"ok": 1})
+    with pytest.raises(TypeError):
+        cli.write_results(path, {"ok": 2, "bad": object()})
+    assert cli.read_results(path) == {"ok": 1}
+
+
+def test_notebooks_verb_builds_and_checks(tmp_path, capsys):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "00_a.py").write_text("# %%\n1\n")
+    arguments = ["notebooks", "--folder", str(tmp_path)]
+    assert cli.main([*arguments, "check"]) == 1
+    assert "stale" in capsys.readouterr().err
+    assert cli.main([*arguments, "build"]) == 0
+    assert cli.main([*arguments, "check"]) == 0
+
+
+@pytest.mark.notebooks
+def test_a_tour_leaves_results_notebook_and_report(tmp_path, monkeypatch, capsys):
+    notebook = write_tour(tmp_path / "00_tour.ipynb", WRITE_RESULTS)
+    monkeypatch.setattr(cli, "tour_notebook", lambda: notebook)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    assert cli.main(["tour", "--profile", "smoke", "--seed", "3", "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["00_tour.ipynb", "notes.txt", "report.html", "results.json"]
+    results = json.loads((out / "results.json").read_text())
+    assert (results["profile"], results["seed"]) == ("smoke", 3)
+    assert results["seconds"] > 0
+    assert results["peak_memory_mb"] > 1
+    assert results["command"] == f"ecgscan-lab tour --data synthetic --profile smoke --seed 3 --out {out}"
+    shown = capsys.readouterr().out
+    assert "records         train 3" in shown
+    assert "1 records, listed in the report" in shown
+    assert str(out / "report.html") in shown
+
+
+def start_tour(notebook: Path, out: Path) -> subprocess.Popen:
+    """The command line in a process group of its own, running this notebook as its tour."""
+    program = f"""
+import pathlib, sys
+from ecgscan_lab import cli
+cli.tour_notebook = lambda: pathlib.Path({str(notebook)!r})
+sys.exit(cli.main(["tour", "--out", {str(out)!r}]))
+"""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-c", program]
+    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert path.exists()
+
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+
+
+@pytest.mark.notebooks
+@needs_signals
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_reaches_the_training_cell_which_saves(tmp_path, number):
+    notebook, out = write_tour(tmp_path / "00_tour.ipynb", TRAIN_UNTIL_INTERRUPTED), tmp_path / "out"
+    with start_tour(notebook, out) as process:
+        wait_for(out / "started", process)
+        os.killpg(process.pid, number)
+        _, shown = process.communicate(timeout=60)
+    assert process.returncode == cli.INTERRUPTED
+    assert f"the last checkpoint lies in {out.resolve() / 'checkpoint'}" in shown
+    assert "Traceback" not in shown
+    assert (out / "00_tour.ipynb").is_file()
+
+
+@pytest.mark.notebooks
+@needs_signals
+def test_a_second_interrupt_ends_a_cell_that_will_not_stop(tmp_path):
+    notebook, out = write_tour(tmp_path / "00_tour.ipynb", NEVER_STOP), tmp_path / "out"
+    with start_tour(notebook, out) as process:
+        wait_for(out / "started", process)
+        os.killpg(process.pid, signal.SIGINT)
+        wait_for(out / "asked", process)
+        os.killpg(process.pid, signal.SIGINT)
+        _, shown = process.communicate(timeout=60)
+    assert process.returncode == cli.INTERRUPTED
+    assert "no checkpoint was due yet" in shown
