@@ -51,7 +51,9 @@ def step_indices(indices: np.ndarray, batch_size: int, seed: int, step: int) -> 
         Positions `[batch]` and the epoch, from 0.
 
     Raises:
-        ArgumentError: no records.
+        ArgumentError: no records, or batches without one.
+
+    Properties: each record at most once an epoch; a function of its arguments alone; another order every epoch.
 
     Example:
         >>> step_indices(np.arange(5), 2, seed=0, step=2)[1]
@@ -59,6 +61,8 @@ def step_indices(indices: np.ndarray, batch_size: int, seed: int, step: int) -> 
     """
     if len(indices) == 0:
         raise ArgumentError("no records to draw a batch from", field="indices", expected="at least one record")
+    if batch_size < 1:
+        raise ArgumentError(f"batches of {batch_size}", field="batch_size", expected="at least one record a step")
     batch_size = min(batch_size, len(indices))
     per_epoch = len(indices) // batch_size
     epoch, position = divmod(step, per_epoch)
@@ -82,9 +86,7 @@ def draw_images(
         uint8 `[batch, 3, height, width]`.
     """
     base = PageSpec.compact()
-    pages = (
-        base if seed is None else [sample_page(np.random.default_rng([seed, epoch, int(i)]), base) for i in indices]
-    )
+    pages = base if seed is None else [sample_page(np.random.default_rng([seed, epoch, int(i)]), base) for i in indices]
     signals_mv = cohort.signals_mv[indices]
     return torch.from_numpy(draw_pages(signals_mv, cohort.fs_hz, pages, size, channels_first=True))
 
@@ -113,7 +115,15 @@ def make_batch(
 
 
 def ahead(make: Callable[[Item], T], items: Iterable[Item], depth: int = 2) -> Iterator[T]:
-    """`map(make, items)` in order, computed up to `depth` items ahead in one background thread."""
+    """`map(make, items)` in order, computed up to `depth` items ahead in one background thread.
+
+    The thread ends with the iterator: when the items do, when `make` raises (its error arrives in turn), or when the
+    consumer stops early.
+
+    Example:
+        >>> list(ahead(abs, [-1, 2, -3]))
+        [1, 2, 3]
+    """
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = []
         try:

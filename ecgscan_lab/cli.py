@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import shlex
 import sys
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 from ecgscan_lab import __version__
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError
+from ecgscan_lab.nb.judgements import is_judgement, judgement_rows
+from ecgscan_lab.nb.tables import format_value
 
 PROFILES = ("smoke", "quick", "full")
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
@@ -62,6 +62,7 @@ def run_tour(
     """
     from ecgscan_lab.nb.execute import run_notebook
     from ecgscan_lab.nb.report import write_report
+    from ecgscan_lab.nb.results import read_results, write_results
 
     data = absolute_data(data)
     if profile not in PROFILES:
@@ -130,32 +131,6 @@ def tour_notebook() -> Any:
     raise NotebookError("the tour notebook is missing", file=checkout, fix="build it: ecgscan-lab notebooks build")
 
 
-def read_results(path: Path) -> dict[str, Any]:
-    """Read a run's results.json.
-
-    Raises:
-        NotebookError: the file is missing, or is no JSON object.
-    """
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise NotebookError(f"the notebook left no readable results: {error}", file=path) from error
-    if not isinstance(results, dict):
-        raise NotebookError("the results are no JSON object", file=path, expected='{"data": ..., ...}')
-    return results
-
-
-def write_results(path: Path, results: dict[str, Any]) -> None:
-    """Write results.json as a whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(results, file, indent=2, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
-
-
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -183,22 +158,32 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tour(args: argparse.Namespace) -> int:
+    from ecgscan_lab.nb.results import read_results
+
     try:
         report = run_tour(args.data, args.profile, args.out, args.seed, progress=sys.stderr.isatty())
     except KeyboardInterrupt:
         folder = Path(args.out) if args.out else default_out(absolute_data(args.data), args.profile)
         print(f"ecgscan-lab: interrupted; {_what_is_left(folder.resolve())}", file=sys.stderr)
         return INTERRUPTED
-    results = read_results(report.with_name("results.json"))
-    for name in ("data", "records", "seconds", "peak_memory_mb", "seed", "data_sha256"):
-        if results.get(name) is not None:
-            print(f"{name:<16}{_plain(results[name])}")
-    if results.get("skipped"):
-        print(f"{'left out':<16}{len(results['skipped'])} records, listed in the report")
+    _print_summary(read_results(report.with_name("results.json")))
     print(f"{'report':<16}{report}")
     if args.open:
         webbrowser.open(report.as_uri())
     return 0
+
+
+def _print_summary(results: Mapping[str, Any]) -> None:
+    for name in ("data", "records", "seconds", "peak_memory_mb", "seed", "data_sha256"):
+        if results.get(name) is not None:
+            print(f"{name:<16}{_plain(results[name])}")
+    for name, judgement in results.items():
+        for row in judgement_rows(judgement) if is_judgement(judgement) else ():
+            interval = f" [{row['low']:.1f}, {row['high']:.1f}]" if "low" in row else ""
+            auroc = format_value(row["macro_auroc"])
+            print(f"{name:<16}{row['task']}, {row['encoder']}: macro AUROC {auroc}{interval}")
+    if results.get("skipped_records"):
+        print(f"{'left out':<16}{len(results['skipped_records'])}, listed in the report with their reasons")
 
 
 def _what_is_left(folder: Path) -> str:
@@ -209,7 +194,7 @@ def _what_is_left(folder: Path) -> str:
 
 
 def _plain(value: Any) -> str:
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return ", ".join(f"{name} {item}" for name, item in value.items())
     return str(value)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from ecgscan_lab.batch import ahead, draw_images, step_indices
 from ecgscan_lab.encoders.image import TinyImageTower
+from ecgscan_lab.errors import LabelError
 from ecgscan_lab.train.precision import autocast, pick_device
 from ecgscan_lab.train.recipes import Recipe
 from ecgscan_lab.train.schedule import adamw, learning_rate, take_step
@@ -26,8 +27,8 @@ def fit_supervised(
 ) -> TinyImageTower:
     """Train the recipe's image tower and a linear head by binary cross-entropy on one task's labels.
 
-    Pages, order and schedule are those of `train.loop.pretrain`; only the training split is used, and no checkpoint is
-    chosen on another one.
+    First weights, pages and schedule are those of `train.loop.pretrain`. Only training records that carry a label of
+    the task are used, as in the linear probe, and no checkpoint is chosen on another split.
 
     Args:
         cohort: the records.
@@ -40,15 +41,20 @@ def fit_supervised(
         The tower in `eval` mode.
 
     Raises:
-        LabelError: the cohort has no such task.
+        LabelError: the cohort has no such task, or no training record carries a label of it.
     """
-    torch.manual_seed(seed)
     device = pick_device()
     targets = torch.from_numpy(cohort.targets(task)).float()
-    tower = TinyImageTower(recipe.tower_width, recipe.size)
-    network = nn.Sequential(tower, nn.Linear(tower.embed_dim, targets.shape[1])).to(device).train()
-    optimizer = adamw(network, recipe.lr, recipe.weight_decay)
     train = cohort.indices("train")
+    train = train[targets[train].any(dim=1).numpy()]
+    if len(train) == 0:
+        raise LabelError(f"no training record has a label of {task!r}", field="task", expected="labelled records")
+    with torch.random.fork_rng(devices=[]):  # the caller's generator stays where it was
+        torch.default_generator.manual_seed(seed)
+        tower = TinyImageTower(recipe.tower_width, recipe.size)
+        network = nn.Sequential(tower, nn.Linear(tower.embed_dim, targets.shape[1]))
+    network.to(device).train()
+    optimizer = adamw(network, recipe.lr, recipe.weight_decay)
 
     def draw(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         indices, epoch = step_indices(train, recipe.batch_size, seed, step)
@@ -61,5 +67,5 @@ def fit_supervised(
         lr = learning_rate(step, recipe.supervised_steps, recipe.lr, recipe.warmup_share)
         take_step(optimizer, loss, lr, recipe.clip_norm)
         if on_step is not None and (step % 10 == 0 or step == recipe.supervised_steps - 1):
-            on_step({"step": step, "split": "train", "total": loss.item()})
+            on_step({"step": step, "split": "train", "total": float(loss.detach())})
     return tower.cpu().eval()

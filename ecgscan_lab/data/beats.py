@@ -106,10 +106,14 @@ MORPHOLOGIES: dict[str, dict[str, Morphology]] = {
     "CRBBB": {"": Morphology(_RIGHT_BLOCK_QRS, (0.0, 0.01, 0.06), (0.26, 0.15, 0.20), qrs_ms=(124.0, 152.0))},
     "LVH": {
         "": Morphology(
-            _NORMAL_QRS + _HYPERTROPHY, (0.0, 0.0, -0.05), (0.20, 0.12, -0.24), (90.0, 112.0), severity=(0.5, 1.4)
+            _NORMAL_QRS + _HYPERTROPHY, (0.0, 0.0, -0.05), (0.20, 0.12, -0.24), (90.0, 112.0), severity=(0.3, 1.35)
         ),
         "strain": Morphology(
-            _NORMAL_QRS + _HYPERTROPHY, (-0.13, -0.06, -0.04), (-0.20, -0.08, -0.20), (92.0, 114.0), severity=(0.8, 1.5)
+            _NORMAL_QRS + _HYPERTROPHY,
+            (-0.13, -0.06, -0.04),
+            (-0.20, -0.08, -0.20),
+            (92.0, 114.0),
+            severity=(0.65, 1.4),
         ),
     },
     "AMI": {
@@ -132,9 +136,9 @@ MORPHOLOGIES: dict[str, dict[str, Morphology]] = {
     },
     "STD_": {"": Morphology(_NORMAL_QRS, (-0.15, -0.12, 0.01), (0.10, 0.06, -0.14), severity=(0.5, 1.5))},
     "INVT": {
-        "anterolateral": Morphology(_NORMAL_QRS, (-0.01, 0.0, -0.01), (-0.26, -0.04, 0.10), severity=(0.6, 1.15)),
-        "inferior": Morphology(_NORMAL_QRS, (0.02, -0.01, -0.03), (0.24, -0.20, -0.22), severity=(0.6, 1.15)),
-        "anterior": Morphology(_NORMAL_QRS, (0.01, 0.01, 0.0), (-0.06, 0.08, 0.30), severity=(0.6, 1.15)),
+        "anterolateral": Morphology(_NORMAL_QRS, (-0.01, 0.0, -0.01), (-0.26, -0.04, 0.10), severity=(0.75, 1.15)),
+        "inferior": Morphology(_NORMAL_QRS, (0.02, -0.01, -0.03), (0.24, -0.20, -0.22), severity=(0.75, 1.15)),
+        "anterior": Morphology(_NORMAL_QRS, (0.01, 0.01, 0.0), (-0.06, 0.08, 0.30), severity=(0.75, 1.15)),
     },
 }
 

@@ -165,7 +165,7 @@ def frontal_axis_deg(vector_mv: np.ndarray) -> float:
 
     Example:
         >>> round(frontal_axis_deg(np.array([1.0, 0.5, 0.0])))
-        48
+        49
     """
     i, ii = LIMB_VECTORS @ vector_mv
     return float(np.rad2deg(np.arctan2(2.0 / np.sqrt(3.0) * (ii - i / 2), i)))

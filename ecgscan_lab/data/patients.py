@@ -121,7 +121,7 @@ def draw_patient(seed: int, number: int) -> Patient:
         n_records=int(rng.choice([1, 2, 3, 4], p=[0.25, 0.3, 0.25, 0.2])),
         turn_qrs=rotation(axis_deg, clockwise_deg, tilt_deg),
         turn_t=rotation(0.4 * axis_deg, 0.4 * clockwise_deg, 0.4 * tilt_deg),
-        gain=float(np.exp(rng.normal(0.0, 0.2))),
+        gain=float(np.exp(rng.normal(0.0, 0.22))),
         t_gain=float(np.exp(rng.normal(0.0, 0.25))),
         chest_vectors=CHEST_VECTORS * np.exp(0.12 * rng.standard_normal((6, 1))) + 0.07 * rng.standard_normal((6, 3)),
         shape_noise=rng.standard_normal((5, 3)),

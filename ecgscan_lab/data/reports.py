@@ -132,7 +132,7 @@ def write_report(
     Example:
         >>> labels = {"superclass": ("CD",), "rhythm": ("SBRAD",), "diagnosis": ("CLBBB",)}
         >>> write_report(labels, rng=np.random.default_rng(0))
-        'Sinus rhythm with slow rate, sinus bradycardia. LBBB. Abnormal ECG.'
+        'Sinus rhythm with slow rate, sinus bradycardia. Complete left bundle branch block. Abnormal ECG.'
     """
     codes = list(dict.fromkeys(code for names in labels.values() for code in names))
     rhythms = set(labels.get("rhythm", ())) | ({"SR", "SBRAD", "STACH", "AFIB", "AFLT"} & set(codes))

@@ -15,8 +15,8 @@ class QueryDecoder(nn.Module):
     one learnable mask embedding; a Transformer encoder mixes them; a linear layer turns each into 12 leads x 8 samples.
 
     Source: ECG-Scan (2026), arXiv 2604.01526, appendix A.1 (625 queries for 5,000 samples, 768-d, 12 layers, 12 heads).
-    *Differences:* sizes are arguments; the norm comes first, the feed-forward is 4 x wide with GELU and the mask share is
-    0.25, all of which the paper leaves open.
+    *Differences*: sizes are arguments; the norm comes first, the feed-forward is 4 x wide with GELU and the mask share
+    is 0.25, all of which the paper leaves open.
 
     Args:
         n_samples: samples a lead; rounded up to whole queries inside, cut to length on return.

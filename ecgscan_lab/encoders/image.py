@@ -60,9 +60,10 @@ class TinyImageTower(nn.Module):
     """A residual CNN of about a million parameters that reads a page at 1.7 px/mm.
 
     It looks at one channel, darkness = 255 - max(R, G, B): coloured grid lines all but vanish in it and dark ink stays.
-    The stem takes non-overlapping 4 x 4 px patches (about 90 ms by 0.25 mV on the compact page), three stages halve the
-    map and widen it, and the pooled feature joins the mean and the maximum over the page: the mean carries rhythm and
-    axis, the maximum carries the rare event (one ectopic beat).
+    The stem takes non-overlapping 4 x 4 px patches (about 90 ms by 0.25 mV on the compact page), and three stages halve
+    the map and widen it. The feature is a linear summary of three views of the last map: its mean (rhythm, axis), its
+    maximum (the rare event, one ectopic beat), and a thin copy of the whole map, which knows where on the page, hence in
+    which lead and when.
 
     Args:
         width: channels after the stem; the stages have 2, 4 and 8 times as many.
@@ -78,6 +79,9 @@ class TinyImageTower(nn.Module):
         for i in range(3):
             stages += [_conv(width * 2**i, width * 2 ** (i + 1), stride=2), _Residual(width * 2 ** (i + 1))]
         self.stages = nn.Sequential(*stages)
+        self.thin = nn.Conv2d(8 * width, width // 2, 1)
+        rows, columns = (-(-(side // 4) // 8) for side in size)  # whole patches, halved three times and rounded up
+        self.summary = nn.Linear(16 * width + width // 2 * rows * columns, self.embed_dim)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 `[batch, 3, height, width]` -> float32 `[batch, embed_dim]`, not normalised."""
@@ -85,4 +89,5 @@ class TinyImageTower(nn.Module):
         darkness = 255 - torch.maximum(torch.maximum(red, green), blue)  # white paper, and the letterbox, become zero
         # One channel is laid out alike channels first and last, and the norm after the stem absorbs the scale.
         maps = self.stages(self.stem(darkness.unsqueeze(1).float()))
-        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1).float()
+        views = [maps.mean((2, 3)), maps.amax((2, 3)), F.gelu(self.thin(maps)).flatten(1)]
+        return self.summary(torch.cat(views, dim=1)).float()

@@ -24,8 +24,8 @@ class EcgScanModel(nn.Module):
     z_img = tower(page);  image = Proj_ctr(z_img);  text = Proj_txt(z_txt);  signal = z_sig (frozen, as given);
     reconstruction = decoder(Proj_rec(z_img)).
 
-    Source: ECG-Scan (2026), arXiv 2604.01526, sections 4.1-4.3 and appendix A.1. *Differences:* the two temperatures are
-    separate and learned as exp(s), clamped to [1, 100], because cosines range over 2 and volumes over 1.
+    Source: ECG-Scan (2026), arXiv 2604.01526, sections 4.1-4.3 and appendix A.1. *Differences*: the two temperatures
+    are separate and learned as exp(s), clamped to [1, 100], because cosines range over 2 and volumes over 1.
 
     Args:
         tower: image tower.

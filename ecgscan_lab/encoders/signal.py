@@ -30,8 +30,8 @@ class _Residual(nn.Module):
 class TinySignalTower(nn.Module):
     """A dilated residual CNN over 12 leads at 100 Hz: the teacher of the tiny runs, frozen once it is trained.
 
-    Eight samples (80 ms) become one token; `tokens` serves masked signal modelling, `forward` pools mean and maximum and
-    ends in a tanh like the published teacher's pooler.
+    Eight samples (80 ms) become one token; `tokens` serves masked signal modelling, `pool` joins mean and maximum and
+    ends in a tanh like the published teacher's pooler, and `forward` is one after the other.
 
     Args:
         embed_dim: size of the pooled feature; the shared space of the objective.
@@ -47,16 +47,14 @@ class TinySignalTower(nn.Module):
         self.width = width
         self.fs_hz = fs_hz
         self.stages = nn.Sequential(
-            _block(12, width // 2, 9, 2),
-            _block(width // 2, width, 5, 2),
-            _Residual(width, 1),
-            _block(width, width, 5, 2),
+            _block(12, width // 2, 9, stride=4),
+            _block(width // 2, width, 5, stride=2),
             *(_Residual(width, dilation) for dilation in (1, 2, 4, 8)),
         )
         self.pooler = nn.Linear(2 * width, embed_dim)
 
     def tokens(self, signals_mv: torch.Tensor) -> torch.Tensor:
-        """`[batch, 12, time]` in mV -> `[batch, time / 8, width]`.
+        """`[batch, 12, time]` in mV -> `[batch, ceil(time / 8), width]`.
 
         Raises:
             ArgumentError: not a batch of 12-lead signals.
@@ -68,7 +66,10 @@ class TinySignalTower(nn.Module):
         # Samples that were not recorded are read as the baseline; 5 mV bounds what an artefact can do.
         return self.stages(torch.nan_to_num(signals_mv).clamp(-5.0, 5.0)).transpose(1, 2)
 
+    def pool(self, tokens: torch.Tensor) -> torch.Tensor:
+        """`[batch, token, width]` -> float32 `[batch, embed_dim]` in (-1, 1)."""
+        return torch.tanh(self.pooler(torch.cat([tokens.mean(1), tokens.amax(1)], dim=1))).float()
+
     def forward(self, signals_mv: torch.Tensor) -> torch.Tensor:
         """float32 `[batch, 12, time]` in mV at `fs_hz` -> float32 `[batch, embed_dim]` in (-1, 1)."""
-        tokens = self.tokens(signals_mv)
-        return torch.tanh(self.pooler(torch.cat([tokens.mean(1), tokens.amax(1)], dim=1))).float()
+        return self.pool(self.tokens(signals_mv))

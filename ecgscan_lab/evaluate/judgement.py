@@ -32,12 +32,18 @@ def probe_encoders(
         seed: seed of the resamples.
 
     Returns:
-        task -> encoder -> result. A task that cannot be judged (no class with both values in every split) is left out.
+        task -> encoder -> result. A task that cannot be judged is left out: no class has both values where it counts,
+        a split has no labelled record, or the labelled test records are those of one patient.
+
+    Raises:
+        SplitError: a patient is in two splits, or a record in none.
     """
     split = np.array([record.split for record in cohort.records])
     table: dict[str, dict[str, ProbeResult]] = {}
     for task, classes in cohort.tasks.items():
         rows = labelled(cohort, task)
+        if not all(_n_patients(cohort, rows, name) >= least for name, least in (("train", 1), ("val", 1), ("test", 2))):
+            continue
         targets = cohort.targets(task)[rows]
         try:
             table[task] = {
@@ -72,11 +78,17 @@ def zero_shot_tasks(
         seed: seed of the resamples.
 
     Returns:
-        task -> result; a task without a class that has both values in the test split is left out.
+        task -> result; a task without a class that has both values in the test split, or with one patient there, is
+        left out.
+
+    Raises:
+        LabelError: a class has no description to write prompts from.
     """
     table: dict[str, ZeroShotResult] = {}
     for task, classes in cohort.tasks.items():
         rows = np.intersect1d(labelled(cohort, task), cohort.indices("test"))
+        if _n_patients(cohort, rows, "test") < 2:
+            continue
         prompts = class_prompts(classes, cohort.descriptions)
         embedded = class_embeddings(prompts, lambda texts: model.project_texts(text_tower.encode_text(texts)))
         try:
@@ -92,8 +104,12 @@ def zero_shot_tasks(
 def side_by_side(
     results: Mapping[str, Mapping[str, ProbeResult | ZeroShotResult]], main: str
 ) -> dict[str, dict[str, Any]]:
-    """task -> the main encoder's figures, with every other encoder's under its own name: the shape of `results.json`."""
+    """Figures of the main encoder by task, every other encoder's under its name within: the shape of `results.json`."""
     return {
         task: {**by_encoder[main].as_dict(), **{n: r.as_dict() for n, r in by_encoder.items() if n != main}}
         for task, by_encoder in results.items()
     }
+
+
+def _n_patients(cohort: Cohort, rows: np.ndarray, split: str) -> int:
+    return len(np.unique(cohort.patients[np.intersect1d(rows, cohort.indices(split))]))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from ecgscan_lab.errors import ArgumentError, LabelError, SplitError
 from ecgscan_lab.evaluate.intervals import FloatArray, MacroAuroc, bootstrap_ci, macro_auroc
+from ecgscan_lab.evaluate.logistic import LogisticFit, fit_logistic_path
 from ecgscan_lab.types import SPLITS
 
 C_GRID = (0.001, 0.01, 0.1, 1.0, 10.0)
@@ -141,7 +139,7 @@ def linear_probe(
     best = _choose_c(standardised, y[train], y[rows["val"]], sorted(float(c) for c in c_grid))
     train_s = time.perf_counter() - started
 
-    targets, scores = y[rows["test"]], best.scores(standardised["test"])
+    targets, scores = y[rows["test"]], _scores(best, standardised["test"])
     test = _macro_auroc_of("test", targets, scores)
     return ProbeResult(
         macro_auroc=test.macro,
@@ -190,33 +188,25 @@ def checked_class_names(class_names: Sequence[str] | None, n_classes: int) -> tu
     return names
 
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    c: float
-    weights: FloatArray  # [dim, class]; NaN columns where the training labels are all alike
-    bias: FloatArray
-    converged: bool
-
-    def scores(self, x: FloatArray) -> FloatArray:
-        # Row by row: a matrix product may round differently with the number of rows, and a record's score would then
-        # depend, in its last digits, on its neighbours.
-        return np.einsum("nd,dc->nc", x, self.weights) + self.bias
+def _scores(fit: LogisticFit, x: FloatArray) -> FloatArray:
+    # Row by row: a matrix product may round differently with the number of rows, and a record's score would then
+    # depend, in its last digits, on its neighbours.
+    return np.einsum("nd,dc->nc", x, fit.weights) + fit.bias
 
 
 def _choose_c(
     x: Mapping[str, FloatArray], y_train: NDArray[np.bool_], y_val: NDArray[np.bool_], grid: list[float]
-) -> _Fit:
+) -> LogisticFit:
     """The fit with the best validation macro AUROC; the grid ascends and the first of equals wins: the smallest C."""
-    models = _models(y_train)
-    if not any(models):
+    if not (y_train.any(axis=0) & ~y_train.all(axis=0)).any():
         raise LabelError(
             "no label has both a positive and a negative training record",
             field="labels",
             expected="at least one label with both values among the labelled training records",
             fix="use a larger label_fraction, or more records",
         )
-    fits = [_fit(models, x["train"], y_train, c) for c in grid]
-    aurocs = [_macro_auroc_of("validation", y_val, fit.scores(x["val"])).macro for fit in fits]
+    fits = fit_logistic_path(x["train"], y_train, grid)
+    aurocs = [_macro_auroc_of("validation", y_val, _scores(fit, x["val"])).macro for fit in fits]
     return fits[int(np.argmax(aurocs))]
 
 
@@ -227,32 +217,6 @@ def _macro_auroc_of(split: str, targets: NDArray[np.bool_], scores: FloatArray) 
         raise LabelError(
             f"{split} split: {error.what}", field="labels", expected=error.expected, fix=error.fix
         ) from error
-
-
-def _models(y_train: NDArray[np.bool_]) -> list[LogisticRegression | None]:
-    """One warm-starting solver a label, None where all training labels are alike and there is nothing to fit."""
-    return [
-        LogisticRegression(solver="lbfgs", max_iter=2000, tol=1e-4, warm_start=True)
-        if 0 < positives < len(y_train)
-        else None
-        for positives in y_train.sum(axis=0)
-    ]
-
-
-def _fit(models: list[LogisticRegression | None], x: FloatArray, y: NDArray[np.bool_], c: float) -> _Fit:
-    weights = np.full((x.shape[1], len(models)), np.nan)
-    bias = np.full(len(models), np.nan)
-    converged = True
-    for k, model in enumerate(models):
-        if model is None:
-            continue
-        model.set_params(C=c)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # reported as `converged`
-            model.fit(x, y[:, k])
-        weights[:, k], bias[k] = model.coef_[0], model.intercept_[0]
-        converged &= int(model.n_iter_[0]) < model.max_iter
-    return _Fit(c, weights, bias, converged)
 
 
 def _labelled_subset(train: NDArray[np.intp], fraction: float, seed: int) -> NDArray[np.intp]:

@@ -12,13 +12,15 @@ from typing import Any
 from ecgscan_lab import __version__
 from ecgscan_lab.nb.cells import cell_html
 from ecgscan_lab.nb.execute import ExecutedNotebook, read_notebook
+from ecgscan_lab.nb.judgements import is_judgement, judgement_rows, per_class_rows
 from ecgscan_lab.nb.tables import format_value, table_html
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _FACTS = ("data", "records", "profile", "seed", "seconds", "peak_memory_mb", "device")
 _FOOTNOTES = ("data_sha256", "command", "version")
+_LONG = 14  # rows beyond which a table is folded
 _TITLES = {
-    "skipped": "Records left out",
+    "skipped_records": "Records left out",
     "repairs": "Repairs made while reading",
     "linear_probe": "Linear probe",
     "zero_shot": "Zero-shot",
@@ -33,11 +35,11 @@ def write_report(
 ) -> Path:
     """Write the report of a run: its facts, its tables, then prose, figures and folded code of each notebook in order.
 
-    Of `results`, these names are known: `title`; the facts `data`, `records` (a number, or split -> number), `profile`,
-    `seed`, `seconds`, `peak_memory_mb`, `device`; `data_sha256`, `command`, `version` for the foot of the page;
-    `skipped`, a list of `{record_id, error, message}`; `repairs`, sentence -> number of records. Any other list of rows
-    or mapping becomes a table under its own name (see `tables.table_html` for intervals), and any other plain value a
-    further fact.
+    Of `results`, these names are known: `title`, for a notebook without one; the facts `data`, `records` (a number, or
+    split -> number), `profile`, `seed`, `seconds`, `peak_memory_mb`, `device`; `data_sha256`, `command`, `version` for
+    the foot of the page; `skipped_records`, a list of `{record_id, error, message}`; `repairs`, sentence -> number of
+    records. Judgements (task -> `{macro_auroc, ci95, ...}`, as `evaluate.judgement.side_by_side` makes them), lists of
+    rows and other mappings become tables under their own names, and any other plain value a further fact.
 
     Args:
         notebooks: executed notebooks, or their paths.
@@ -53,7 +55,7 @@ def write_report(
     paths = [item.path if isinstance(item, ExecutedNotebook) else Path(item) for item in notebooks]
     nodes = [read_notebook(path) for path in paths]
     heading, steps = _notebooks_html(nodes)
-    title = str(results.get("title") or heading or "Report")
+    title = heading or str(results.get("title") or "Report")
     body = "\n".join(part for part in (_tables_html(results), _section("Step by step", steps)) if part)
     parts = [_facts_html(results), _contents_html(body), body, _foot_html(results)]
     out = Path(out_html)
@@ -106,8 +108,8 @@ def _facts_html(results: Mapping[str, Any]) -> str:
     shown |= {
         name: value for name, value in results.items() if name not in known and not isinstance(value, (list, Mapping))
     }
-    if results.get("skipped"):
-        shown["left out"] = len(results["skipped"])
+    if results.get("skipped_records"):
+        shown["left out"] = len(results["skipped_records"])
     cells = [
         f"<div><dt>{escape(_title(name))}</dt><dd>{_fact(name, value)}</dd></div>"
         for name, value in shown.items()
@@ -131,17 +133,33 @@ def _fact(name: str, value: Any) -> str:
 
 
 def _tables_html(results: Mapping[str, Any]) -> str:
-    known = {*_FACTS, *_FOOTNOTES, "title", "skipped", "repairs"}
+    known = {*_FACTS, *_FOOTNOTES, "title", "skipped_records", "repairs"}
     parts = []
-    for name, value in results.items():
+    for name, value in sorted(
+        results.items(), key=lambda item: not is_judgement(item[1])
+    ):  # what was found comes first
         if name not in known and isinstance(value, (list, Mapping)) and value:
-            parts.append(_section(_title(name), table_html(_rows(value))))
+            parts.append(
+                _section(_title(name), _judgement_html(value) if is_judgement(value) else _table(_rows(value)))
+            )
     if results.get("repairs"):
         rows = [{"repair": sentence, "records": count} for sentence, count in results["repairs"].items()]
-        parts.append(_section(_title("repairs"), table_html(rows)))
-    if results.get("skipped"):
-        parts.append(_section(_title("skipped"), table_html(_rows(results["skipped"]))))
+        parts.append(_section(_title("repairs"), _table(rows)))
+    if results.get("skipped_records"):
+        parts.append(_section(_title("skipped_records"), _table(_rows(results["skipped_records"]))))
     return "\n".join(parts)
+
+
+def _judgement_html(judgement: Mapping[str, Any]) -> str:
+    labels = per_class_rows(judgement)
+    folded = f"<details><summary>Label by label</summary>{table_html(labels)}</details>" if labels else ""
+    return table_html(judgement_rows(judgement), caption="AUROC in percent, with 95 % intervals over patients") + folded
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table, folded when it would push what follows off the screen."""
+    table = table_html(rows)
+    return table if len(rows) <= _LONG else f"<details><summary>{len(rows)} rows</summary>{table}</details>"
 
 
 def _rows(value: Mapping[str, Any] | list[Any]) -> list[dict[str, Any]]:
@@ -152,7 +170,18 @@ def _rows(value: Mapping[str, Any] | list[Any]) -> list[dict[str, Any]]:
         if isinstance(value, Mapping)
         else (({}, item) for item in value)
     )
-    return [{**start, **(item if isinstance(item, Mapping) else {"value": item})} for start, item in items]
+    return [{**start, **_flat(item if isinstance(item, Mapping) else {"value": item})} for start, item in items]
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with mappings inside it spread into columns of their own."""
+    flat: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name} {key}": item for key, item in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _section(title: str, body: str) -> str:

@@ -18,6 +18,7 @@ MM_PER_INCH = 25.4
 PULSE_MV, PULSE_S = 1.0, 0.2
 MAX_PIXELS = 100_000_000
 MIN_SIDE_PX = 16
+MAX_HEADER = (4, 120)
 
 ROWS = (("I", "aVR", "V1", "V4"), ("II", "aVL", "V2", "V5"), ("III", "aVF", "V3", "V6"))
 """The clinical 3 x 4 arrangement; each column shows the next 2.5 s."""
@@ -29,7 +30,7 @@ PULSE_GAP_MM, PULSE_FOOT_MM = 3.0, 1.5
 """Paper between the falling edge of a pulse and the trace, and length of the pulse's feet."""
 
 NAME_INDENT_MM, NAME_RISE_MM = 1.0, 6.5
-"""A lead name begins this far right of its segment's start and this far above its baseline, where that is free of ink."""
+"""A lead name begins this far right of its segment's start and this far above its baseline, if no trace is there."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class PageSpec:
         text_mm: font size.
         show_lead_names, show_pulses: draw the lead names, the 1 mV x 0.2 s calibration pulses.
         show_scale: print speed and gain below the traces.
-        header: lines to print at the top after the words "SYNTHETIC PAGE", or None. Nothing of a record is ever printed.
+        header: up to 4 lines to print at the top after "SYNTHETIC PAGE", or None. Nothing of a record is ever printed.
 
     Raises:
         PageError: a measure is absurd, or the traces do not fit on the sheet; the field is named.
@@ -84,14 +85,30 @@ class PageSpec:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, Real) or not low <= float(value) <= high:
                 raise PageError(
                     f"a page cannot have {name} = {value!r}", field=name, expected=f"a number from {low} to {high}"
                 )
-        if self.grid not in PALETTES:
+            object.__setattr__(self, name, float(value))
+        self._check_looks()
+        self._check_fit()
+
+    def _check_looks(self) -> None:
+        if not isinstance(self.grid, str) or self.grid not in PALETTES:
             raise PageError(f"no grid {self.grid!r}", field="grid", expected=f"one of {', '.join(PALETTES)}")
-        if len(self.ink) != 3 or not all(isinstance(v, Integral) and 0 <= v <= 255 for v in self.ink):
-            raise PageError(f"ink cannot be {self.ink!r}", field="ink", expected="three integers from 0 to 255")
+        rgb = isinstance(self.ink, tuple) and len(self.ink) == 3
+        if not rgb or not all(isinstance(v, Integral) and 0 <= v <= 255 for v in self.ink):
+            raise PageError(f"ink cannot be {self.ink!r}", field="ink", expected="a tuple of three integers, 0 to 255")
+        if self.header is not None:
+            lines = self.header.split("\n") if isinstance(self.header, str) else []
+            if not 0 < len(lines) <= MAX_HEADER[0] or max(map(len, lines)) > MAX_HEADER[1]:
+                raise PageError(
+                    "the header cannot be printed",
+                    field="header",
+                    expected=f"None, or at most {MAX_HEADER[0]} lines of {MAX_HEADER[1]} letters",
+                )
+
+    def _check_fit(self) -> None:
         right_mm = self.left_mm + STRIP_S * self.paper_speed_mm_per_s
         if right_mm > self.width_mm:
             raise PageError(
@@ -99,6 +116,10 @@ class PageSpec:
                 field="width_mm",
                 expected=f"at least {right_mm:g} mm",
                 fix="make the page wider, or slow the paper down",
+            )
+        if self.text_mm > min(self.width_mm, self.height_mm) / 8:
+            raise PageError(
+                f"letters of {self.text_mm:g} mm do not fit on the page", field="text_mm", fix="make it smaller"
             )
         last_mm = self.first_baseline_mm + len(ROWS) * self.row_pitch_mm
         if last_mm > self.height_mm:
@@ -214,7 +235,8 @@ def page_size_px(page: PageSpec, size: Sequence[int] | None = None, dpi: float |
         if isinstance(dpi, bool) or not isinstance(dpi, Real) or not 1.0 <= dpi <= 10_000.0:
             raise PageError(f"cannot draw at {dpi!r} dpi", field="dpi", expected="a number from 1 to 10000")
         size = (round(page.height_mm / MM_PER_INCH * dpi), round(page.width_mm / MM_PER_INCH * dpi))
-    whole = len(size) == 2 and all(isinstance(v, Integral) and not isinstance(v, bool) for v in size)
+    pair = isinstance(size, Sequence) and len(size) == 2
+    whole = pair and all(isinstance(v, Integral) and not isinstance(v, bool) for v in size)
     if not whole or min(size) < MIN_SIDE_PX or int(size[0]) * int(size[1]) > MAX_PIXELS:
         raise PageError(
             f"cannot draw a picture of size {size!r}",
@@ -256,3 +278,17 @@ def shown_samples(segment: Segment, fs_hz: float, n_samples: int) -> tuple[int, 
 
 LEAD_ROW = {lead: i for i, lead in enumerate(LEADS)}
 """Row of each lead in a `[12, time]` signal."""
+
+
+def visible_samples(page: PageSpec, fs_hz: float, n_samples: int) -> np.ndarray:
+    """Which samples of a recording a page shows anywhere: bool `[12, n_samples]`, rows in the order of `LEADS`.
+
+    Example:
+        >>> visible_samples(PageSpec(), 100.0, 1000).sum(axis=1)[:3].tolist()
+        [250, 1000, 250]
+    """
+    visible = np.zeros((len(LEADS), n_samples), dtype=bool)
+    for segment in page_segments(page):
+        first, stop = shown_samples(segment, fs_hz, n_samples)
+        visible[LEAD_ROW[segment.lead], first:stop] = True
+    return visible

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
 
 Rgb = tuple[int, int, int]
 
@@ -48,7 +52,7 @@ def _font_file() -> str:
 
 
 @lru_cache(maxsize=64)
-def _font(quarter_px: int):  # noqa: ANN202 - Pillow's font class is imported lazily
+def _font(quarter_px: int) -> FreeTypeFont:
     from PIL import ImageFont
 
     return ImageFont.truetype(_font_file(), quarter_px / 4, layout_engine=ImageFont.Layout.BASIC)
@@ -63,7 +67,7 @@ def _mask(text: str, quarter_px: int) -> np.ndarray:
     sheet = Image.new("L", (right - left + 2, bottom - top + 2), 0)
     ImageDraw.Draw(sheet).text((1 - left, 1 - top), text, fill=255, font=font)
     mask = np.asarray(sheet)
-    rows, columns = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
         return np.zeros((0, 0), np.uint8)
     mask = np.ascontiguousarray(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])

@@ -1,17 +1,19 @@
 """Anti-aliased column-coverage rasteriser: exact grids, pen strokes of any width, rectangles and text masks.
 
-A trace is a function y(x), so its stroke is drawn column by column. Every pixel column is sampled at a few abscissae; at
-each the stroke of a round pen of radius r covers one interval
+A trace is a function y(x), so its stroke is drawn column by column. Every pixel column is sampled at a few abscissae,
+and at each of them the stroke of a round pen of radius r covers one interval
 
     [ min over |d| <= r of y(x + d) - sqrt(r^2 - d^2),  max over |d| <= r of y(x + d) + sqrt(r^2 - d^2) ]
 
-whose overlap with each pixel, averaged over the abscissae, is the pixel's ink. Only inked pixels are touched, so the cost
-goes with the ink and not with the page. y(x) is the polyline through the samples; peaks between two abscissae are kept.
+whose overlap with each pixel, averaged over the abscissae, is the pixel's ink. Only inked pixels are touched, so the
+cost goes with the ink, not with the page. y(x) is the polyline through the samples; peaks between abscissae are kept.
 
 Pictures are flat uint8 buffers with strides, so that one compiled kernel writes `[height, width, 3]` and
 `[3, height, width]` alike. The kernels release the GIL and are cached on disk.
 """
 
+# Kernels are typed by Numba when they are compiled.
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import math
@@ -29,7 +31,7 @@ def sub_columns(pen_px: float) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _line_transparency(start, stop, origin_px, step_px, line_px):  # type: ignore[no-untyped-def]
+def _line_transparency(start, stop, origin_px, step_px, line_px):
     """1 - ink coverage of each pixel [start, stop) under lines every `step_px` through `origin_px`, by exact area."""
     clear = np.ones(stop - start, np.float32)
     if step_px < 2.0:  # finer than the pixels can carry: an even tint instead of a moire pattern
@@ -49,13 +51,13 @@ def _line_transparency(start, stop, origin_px, step_px, line_px):  # type: ignor
 
 
 @njit(cache=True, nogil=True)
-def _copy(target, source):  # type: ignore[no-untyped-def]
+def _copy(target, source):
     for i in range(target.shape[0]):
         target[i] = source[i]
 
 
 @njit(cache=True, nogil=True)
-def _mix(line, minor_y, major_y, paper, minor, major):  # type: ignore[no-untyped-def]
+def _mix(line, minor_y, major_y, paper, minor, major):
     """One row of paper: thin lines over the sheet, thick lines over both, each by its transparency."""
     both_y = minor_y * major_y
     for i in range(line.shape[0]):
@@ -63,7 +65,7 @@ def _mix(line, minor_y, major_y, paper, minor, major):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def _fill_paper(buffer, frame, colours, grid):  # type: ignore[no-untyped-def]
+def _fill_paper(buffer, frame, colours, grid):
     """Plain paper everywhere, and the grid inside the page's rectangle."""
     height, width, row_stride, _, channel_stride, y0, y1, x0, x1 = frame
     origin_x, origin_y, minor_step, minor_line, major_step, major_line = grid
@@ -102,7 +104,7 @@ def _fill_paper(buffer, frame, colours, grid):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _blend(buffer, i, channel_stride, colours, alpha):  # type: ignore[no-untyped-def]
+def _blend(buffer, i, channel_stride, colours, alpha):
     """Mix ink into one pixel; `alpha` is an integer from 0 to 256."""
     for channel in range(3):
         old = np.int32(buffer[i])
@@ -111,7 +113,7 @@ def _blend(buffer, i, channel_stride, colours, alpha):  # type: ignore[no-untype
 
 
 @njit(cache=True, nogil=True)
-def _fill_box(buffer, frame, colours, x_low, y_low, x_high, y_high):  # type: ignore[no-untyped-def]
+def _fill_box(buffer, frame, colours, x_low, y_low, x_high, y_high):
     """Ink a rectangle by exact area coverage, inside the page."""
     _, _, row_stride, column_stride, channel_stride, y0, y1, x0, x1 = frame
     x_low, x_high = max(x_low, float(x0)), min(x_high, float(x1))
@@ -127,7 +129,7 @@ def _fill_box(buffer, frame, colours, x_low, y_low, x_high, y_high):  # type: ig
 
 
 @njit(cache=True, nogil=True)
-def _stamp(buffer, frame, colours, mask, x, y):  # type: ignore[no-untyped-def]
+def _stamp(buffer, frame, colours, mask, x, y):
     """Ink a text mask `[height, width]` with its top left pixel at (x, y), inside the page."""
     _, _, row_stride, column_stride, channel_stride, y0, y1, x0, x1 = frame
     for j in range(max(0, y0 - y), min(mask.shape[0], y1 - y)):
@@ -139,16 +141,16 @@ def _stamp(buffer, frame, colours, mask, x, y):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _sample_trace(samples, x_first, dx, baseline, px_per_mv, first_column, n_sub, top, bottom):  # type: ignore[no-untyped-def]
-    """y of the polyline at sub-column centres, widened by the peaks in between; NaN where there is no trace."""
+def _sample_trace(samples, x_first, dx, baseline, px_per_mv, first_column, n_sub, top, bottom):
+    """Height of the polyline at sub-column centres, widened by the peaks in between; NaN where there is no trace."""
     n = samples.shape[0]
     scale = 1.0 / (n_sub * dx)
     offset = ((first_column + 0.5) / n_sub - x_first) / dx
     for j in range(top.shape[0]):
         u = offset + j * scale
-        i = int(math.floor(u))
+        i = math.floor(u)
         y = np.nan
-        if 0 <= i and i + 1 < n:
+        if i >= 0 and i + 1 < n:
             y = baseline - px_per_mv * (samples[i] + (u - i) * (samples[i + 1] - samples[i]))
             if not math.isfinite(y):
                 y = np.nan
@@ -162,7 +164,7 @@ def _sample_trace(samples, x_first, dx, baseline, px_per_mv, first_column, n_sub
             y = baseline - px_per_mv * here
             if math.isfinite(y):
                 j = int((x_first + i * dx) * n_sub) - first_column
-                y = np.float32(min(max(y, -FAR_PX), FAR_PX))
+                y = min(max(y, -FAR_PX), FAR_PX)
                 if not top[j] <= y:
                     top[j] = y
                 if not bottom[j] >= y:
@@ -170,7 +172,7 @@ def _sample_trace(samples, x_first, dx, baseline, px_per_mv, first_column, n_sub
 
 
 @njit(cache=True, nogil=True)
-def _widen(edge, sign, radius_sub, n_sub, out):  # type: ignore[no-untyped-def]
+def _widen(edge, sign, radius_sub, n_sub, out):
     """Outer edge of the stroke of a round pen along `edge`: the upper one for sign -1 (y points down), else the lower.
 
     NaN compares false, so that gaps in `edge` never contribute.
@@ -196,7 +198,7 @@ def _widen(edge, sign, radius_sub, n_sub, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _ink_column(buffer, frame, colours, x, upper, lower, first, n_sub, cover, row_top, row_bottom):  # type: ignore[no-untyped-def]
+def _ink_column(buffer, frame, colours, x, upper, lower, first, n_sub, cover, row_top, row_bottom):
     """Ink one pixel column from its sub-columns' intervals, and note the rows it reaches."""
     _, _, row_stride, column_stride, channel_stride, y0, y1, _, _ = frame
     y_low, y_high = float(y1), float(y0)
@@ -228,8 +230,8 @@ def _ink_column(buffer, frame, colours, x, upper, lower, first, n_sub, cover, ro
 
 
 @njit(cache=True, nogil=True)
-def _draw_trace(buffer, frame, colours, samples, place, pen, cover, row_top, row_bottom):  # type: ignore[no-untyped-def]
-    """Stroke one segment; `place` is (x of the first sample, px a sample, baseline, px per mV), `pen` (width, n_sub)."""
+def _draw_trace(buffer, frame, colours, samples, place, pen, cover, row_top, row_bottom):
+    """Stroke one segment; `place`: x of the first sample, px a sample, baseline, px per mV; `pen`: width, n_sub."""
     x_first, dx, baseline, px_per_mv = place
     n_sub = int(pen[1])
     radius_sub = pen[0] / 2 * n_sub
@@ -250,7 +252,7 @@ def _draw_trace(buffer, frame, colours, samples, place, pen, cover, row_top, row
 
 
 @njit(cache=True, nogil=True)
-def _free_place(row_top, row_bottom, places, text_height, text_width, clearance):  # type: ignore[no-untyped-def]
+def _free_place(row_top, row_bottom, places, text_height, text_width, clearance):
     """The first of `places` (x, y) where a text meets no trace, else the one that meets the least ink."""
     best, best_ink = 0, np.inf
     rows, width = row_top.shape
@@ -269,7 +271,9 @@ def _free_place(row_top, row_bottom, places, text_height, text_width, clearance)
 
 
 @njit(cache=True, nogil=True)
-def draw(buffer, frame, colours, grid, signal, segments, dx, px_per_mv, pen, bars, atlas, masks, places, clearance, chosen):  # type: ignore[no-untyped-def]
+def draw(
+    buffer, frame, colours, grid, signal, segments, dx, px_per_mv, pen, bars, atlas, masks, places, clearance, chosen
+):
     """Draw one page into `buffer`.
 
     Args:

@@ -23,7 +23,17 @@ MARGIN_MM = 8.0
 TEXT_CLEARANCE_MM = 0.6
 GRID_ODDS = (*("pink",) * 7, *("brown",) * 3, *("blue",) * 2, *("green",) * 2, *("grey",) * 3, *("none",) * 3)
 NAME_PLACES_MM = np.array(
-    [(0.0, 0.0), (0.0, -3.5), (0.0, 14.0), (6.0, 0.0), (6.0, 14.0), (12.0, 0.0), (12.0, 14.0), (18.0, 0.0), (18.0, 14.0)]
+    [
+        (0.0, 0.0),
+        (0.0, -3.5),
+        (0.0, 14.0),
+        (6.0, 0.0),
+        (6.0, 14.0),
+        (12.0, 0.0),
+        (12.0, 14.0),
+        (18.0, 0.0),
+        (18.0, 14.0),
+    ]
 )
 """Shifts (right, down) of a lead name from its usual place; the first one that meets no trace is taken."""
 
@@ -41,7 +51,7 @@ class _Texts:
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """A page settled in pixels for one picture size, rate and length: what the kernel and the ground truth both read."""
+    """A page settled in pixels for one picture size, rate and length: kernel and ground truth both read it."""
 
     size: tuple[int, int]
     px_per_mm: float
@@ -199,9 +209,9 @@ def draw_page(
         dpi: pixels an inch, instead of `size`; 200 when neither is given.
 
     Returns:
-        The picture. `polylines` holds (x, y) for every shown sample, also where it lies beyond the sheet (NaN stays NaN).
-        `boxes` holds the ink of each trace ("I", ..., "II rhythm"), of each name ("text I"), of the pulses ("pulse 1", top
-        row first), and of "text scale" and "text header 1".
+        The picture. `polylines` holds (x, y) for every shown sample, also where it lies beyond the sheet (NaN stays
+        NaN). `boxes` holds the ink of each trace ("I", ..., "II rhythm"), of each name ("text I"), of the pulses
+        ("pulse 1", top row first), and of "text scale" and "text header 1".
 
     Raises:
         PageError: the signal is empty or misshapen, or the picture would be absurdly small or large.

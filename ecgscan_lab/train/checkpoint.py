@@ -1,10 +1,10 @@
-"""Checkpoints: one safetensors file that carries its own recipe, written whole or not at all."""
+"""Checkpoints: one safetensors file that carries its own recipe and hash, written whole or not at all."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from safetensors.torch import save
 
 from ecgscan_lab.errors import CheckpointError
 
-_KEY = "ecgscan_lab"
+_METADATA, _SHA256 = "ecgscan_lab", "ecgscan_lab_sha256"
+_EXPECTED, _FIX = "a safetensors file of ecgscan_lab", "copy it again, or train again"
 
 
 def save_checkpoint(path: Path | str, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> Path:
-    """Write tensors and JSON metadata as one file: into a temporary file, flushed to disk, then renamed.
+    """Write tensors and JSON metadata as one file: beside its place, flushed to disk, then renamed.
 
     Args:
         path: the file to write; its folder is made when it is missing.
@@ -30,18 +31,20 @@ def save_checkpoint(path: Path | str, tensors: Mapping[str, torch.Tensor], metad
         `path`. A reader sees the old file or the new one, never a half.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A copy of its own for each tensor, because the format refuses tensors that share memory.
-    payload = save({k: v.detach().cpu().clone().contiguous() for k, v in tensors.items()}, {_KEY: json.dumps(metadata)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(metadata)
+    payload = save(copies, {_METADATA: text, _SHA256: _sha256(copies, text)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with unfinished.open("wb") as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        unfinished.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
     return path
 
@@ -54,20 +57,34 @@ def load_checkpoint(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str
 
     Raises:
         CheckpointError: missing, damaged, not written by this package, or holding values that are not finite.
+
+    Properties: the tensors and metadata that were saved, bit for bit; one flipped bit anywhere is an error.
     """
     path = Path(path)
     if not path.is_file():
         raise CheckpointError("no such checkpoint", file=path, fix="check the path, or train one first")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})[_KEY])
+            facts = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
-            f"cannot read the checkpoint: {error}", file=path, expected="a safetensors file of ecgscan_lab",
-            fix="copy it again, or train again",
-        ) from error  # fmt: skip
+            f"cannot read the checkpoint: {error}", file=path, expected=_EXPECTED, fix=_FIX
+        ) from error
+    if not {_METADATA, _SHA256} <= facts.keys():
+        raise CheckpointError("another program wrote this file", file=path, expected=_EXPECTED)
+    if _sha256(tensors, facts[_METADATA]) != facts[_SHA256]:
+        raise CheckpointError("the checkpoint is damaged: its hash differs", file=path, expected=_EXPECTED, fix=_FIX)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError("weights are not finite", file=path, field=name, fix="train again at a lower rate")
-    return tensors, metadata
+    return tensors, json.loads(facts[_METADATA])
+
+
+def _sha256(tensors: Mapping[str, torch.Tensor], text: str) -> str:
+    """Hash of the metadata's text and of every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

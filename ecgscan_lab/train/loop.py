@@ -1,7 +1,7 @@
 """The training loop: read it in one sitting.
 
-Every step draws its pages, embeds them, asks the objective for a loss, and updates. Now and then the validation loss is
-measured, and the weights are kept when it is the best so far. Ctrl-C keeps the latest weights before it goes on its way.
+Every step draws its pages, embeds them, asks the objective for a loss, and updates. Now and then the validation loss
+is measured, and the weights are kept when it is the best so far. Ctrl-C keeps the latest weights before it goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from ecgscan_lab.batch import FrozenFeatures, ahead, make_batch, step_indices
 from ecgscan_lab.encoders.image import TinyImageTower
 from ecgscan_lab.encoders.model import EcgScanModel
-from ecgscan_lab.errors import CheckpointError
+from ecgscan_lab.errors import CheckpointError, SplitError
 from ecgscan_lab.losses.objective import objective
 from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 from ecgscan_lab.train.precision import autocast, pick_device
@@ -42,17 +42,18 @@ class Pretrained:
 
 def build_model(recipe: Recipe, d_text: int, n_samples: int, seed: int) -> EcgScanModel:
     """The model of a recipe with fresh weights drawn from `seed`."""
-    torch.manual_seed(seed)
-    return EcgScanModel(
-        TinyImageTower(recipe.tower_width, recipe.size),
-        d_text=d_text,
-        d_shared=recipe.d_shared,
-        n_samples=n_samples,
-        decoder_dim=recipe.decoder_dim,
-        decoder_layers=recipe.decoder_layers,
-        decoder_heads=recipe.decoder_heads,
-        mask_share=recipe.mask_share,
-    )
+    with torch.random.fork_rng(devices=[]):  # the caller's generator stays where it was
+        torch.default_generator.manual_seed(seed)
+        return EcgScanModel(
+            TinyImageTower(recipe.tower_width, recipe.size),
+            d_text=d_text,
+            d_shared=recipe.d_shared,
+            n_samples=n_samples,
+            decoder_dim=recipe.decoder_dim,
+            decoder_layers=recipe.decoder_layers,
+            decoder_heads=recipe.decoder_heads,
+            mask_share=recipe.mask_share,
+        )
 
 
 def pretrain(
@@ -79,11 +80,13 @@ def pretrain(
 
     Raises:
         KeyboardInterrupt: as given, after `last.safetensors` is written.
+        SplitError: there is nothing to train on, or nothing to validate on.
+        CheckpointError: the validation loss was never finite.
     """
     out, device, started = Path(out), pick_device(), time.perf_counter()
     model = build_model(recipe, frozen.text.shape[1], cohort.signals_mv.shape[-1], seed).to(device)
     optimizer = adamw(model, recipe.lr, recipe.weight_decay)
-    train, val = cohort.indices("train"), cohort.indices("val")
+    train, val = _records_of(cohort, "train"), _records_of(cohort, "val")
     mask_generator = torch.Generator().manual_seed(seed)
     validate_at = {round(recipe.steps * (i + 1) / recipe.validations) - 1 for i in range(recipe.validations)}
     rows: list[Row] = []
@@ -139,7 +142,7 @@ def pretrain(
 def validation_loss(
     model: EcgScanModel, cohort: Cohort, frozen: FrozenFeatures, recipe: Recipe, val: np.ndarray, n_batches: int = 8
 ) -> dict[str, float]:
-    """Mean of the objective and its parts over the first batches of the validation split: plain pages, nothing masked."""
+    """Mean of the objective and its parts over the first validation batches: plain pages, nothing masked."""
     device = next(model.parameters()).device
     batch_size = min(recipe.batch_size, len(val))
     # One fixed order, so that a batch mixes patients and every validation sees the same batches.
@@ -173,7 +176,7 @@ def load_model(path: Path | str) -> tuple[EcgScanModel, dict[str, Any]]:
         choices["size"] = tuple(choices["size"])
         model = build_model(Recipe(**choices), facts["d_text"], facts["n_samples"], seed=0)
         model.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"the checkpoint does not fit the model: {error}",
             file=path,
@@ -183,5 +186,17 @@ def load_model(path: Path | str) -> tuple[EcgScanModel, dict[str, Any]]:
 
 
 def _row(step: int, split: str, loss: LossOutput, **more: float) -> dict[str, float | int | str]:
-    parts = {name: part.item() for name, part in loss.parts.items()}
-    return {"step": step, "split": split, "total": loss.total.item(), **parts, **more}
+    parts = {name: float(part.detach()) for name, part in loss.parts.items()}
+    return {"step": step, "split": split, "total": float(loss.total.detach()), **parts, **more}
+
+
+def _records_of(cohort: Cohort, split: str) -> np.ndarray:
+    indices = cohort.indices(split)
+    if len(indices) == 0:
+        raise SplitError(
+            f"the {split} split has no records",
+            field="split",
+            expected="records to train on and others to validate on",
+            fix="use more records, or assign splits by patient",
+        )
+    return indices

@@ -30,18 +30,16 @@ def learning_rate(step: int, steps: int, peak: float, warmup_share: float) -> fl
 
 
 def adamw(module: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW that decays matrices and kernels, but neither biases, norms, temperatures nor positions."""
-    trainable = [p for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    """AdamW that decays matrices and kernels, but neither biases, norms, temperatures, queries nor positions."""
+    decayed, spared = [], []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            (decayed if parameter.ndim >= 2 and name.endswith("weight") else spared).append(parameter)
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=lr)
 
 
-def take_step(
-    optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float, clip_norm: float
-) -> float:
+def take_step(optimizer: torch.optim.Optimizer, loss: torch.Tensor, lr: float, clip_norm: float) -> float:
     """One update: gradients of `loss`, clipped to `clip_norm`, at rate `lr`. Returns the norm before clipping."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for group in optimizer.param_groups:

@@ -57,10 +57,12 @@ def fit_teacher(
     Returns:
         The tower in `eval` mode with no gradients, and its history.
     """
-    torch.manual_seed(seed)
     device = pick_device()
-    tower = TinySignalTower(embed_dim=recipe.d_shared, fs_hz=cohort.fs_hz)
-    heads = _TeacherHeads(tower, text_features.shape[1]).to(device).train()
+    with torch.random.fork_rng(devices=[]):  # the caller's generator stays where it was
+        torch.default_generator.manual_seed(seed)
+        tower = TinySignalTower(embed_dim=recipe.d_shared, fs_hz=cohort.fs_hz)
+        heads = _TeacherHeads(tower, text_features.shape[1])
+    heads.to(device).train()
     optimizer = adamw(heads, recipe.teacher_lr, recipe.weight_decay)
     train = cohort.indices("train")
     generator = torch.Generator().manual_seed(seed)
@@ -76,9 +78,8 @@ def fit_teacher(
         lr = learning_rate(step, recipe.teacher_steps, recipe.teacher_lr, recipe.warmup_share)
         take_step(optimizer, masked_loss + 0.1 * contrast, lr, recipe.clip_norm)
         if step % 20 == 0 or step == recipe.teacher_steps - 1:
-            rows.append(
-                {"step": step, "split": "train", "masked_mse": masked_loss.item(), "contrastive": contrast.item()}
-            )
+            losses = {"masked_mse": float(masked_loss.detach()), "contrastive": float(contrast.detach())}
+            rows.append({"step": step, "split": "train", **losses})
             if on_step is not None:
                 on_step(rows[-1])
     tower.eval().requires_grad_(False)
@@ -96,7 +97,7 @@ def _losses(
     with autocast(signals_mv.device):
         tokens = tower.tokens(torch.nan_to_num(target).masked_fill(samples, 0.0))
         decoded = heads.decode(tokens).float()
-        pooled = torch.tanh(tower.pooler(torch.cat([tokens.mean(1), tokens.amax(1)], dim=1))).float()
+        pooled = tower.pool(tokens)
         text = heads.project_text(texts).float()
     decoded = decoded.view(len(decoded), -1, 12, tower.patch).transpose(1, 2).reshape(target.shape)
     weights = samples.expand_as(target).to(decoded.dtype)

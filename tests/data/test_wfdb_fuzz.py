@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -21,7 +22,7 @@ N_SAMPLES = 60
 DIGITAL = np.random.default_rng(3).integers(-900, 900, (N_SAMPLES, 12)).astype("<i2")
 PEAK_BYTES = 16 * 1024 * 1024
 
-quick = settings(max_examples=100, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 hostile_words = st.one_of(
     st.sampled_from(
@@ -48,6 +49,7 @@ def read_bytes(header: bytes, data: bytes) -> str:
         Path(folder, "r.hea").write_bytes(header)
         Path(folder, "r.dat").write_bytes(data)
         tracemalloc.start()
+        started = time.process_time()
         try:
             record = read_record(Path(folder, "r"), fs_hz=100.0, duration_s=1.0, allow_flat=True)
         except EcgScanLabError as error:
@@ -55,6 +57,7 @@ def read_bytes(header: bytes, data: bytes) -> str:
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
+            assert time.process_time() - started < 2.0
             assert peak < PEAK_BYTES, f"{peak} bytes for a file of {len(data)}"
     assert record.signal_mv.shape == (12, 100)
     assert not np.isinf(record.signal_mv).any()

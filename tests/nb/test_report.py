@@ -18,12 +18,20 @@ RESULTS = {
     "seed": 0,
     "data_sha256": "ab" * 32,
     "command": "ecgscan-lab tour --data 'cohort:<b>mine</b>'",
-    "skipped": [{"record_id": "<script>alert(1)</script>", "error": "RecordError", "message": "no <lead> V2"}],
+    "skipped_records": [{"record_id": "<script>alert(1)</script>", "error": "RecordError", "message": "no <lead> V2"}],
     "repairs": {"unit <uV> converted": 3},
-    "linear_probe": [
-        {"encoder": "trained <img src=x>", "macro_auroc": 91.3, "low": 88.0, "high": 94.1},
-        {"encoder": "random", "macro_auroc": 74.9, "low": 69.0, "high": 80.2},
-    ],
+    "linear_probe": {
+        "super<b>class": {
+            "macro_auroc": 91.3,
+            "ci95": [88.0, 94.1],
+            "n_defined": 4,
+            "n_classes": 5,
+            "per_class": {"MI": 93.0, "HYP": None},
+            "random <img src=x>": {"macro_auroc": 74.9, "ci95": [69.0, 80.2], "per_class": {"MI": 70.0}},
+        }
+    },
+    "retrieval": {"page to text": {"recall": {"1": 12.5, "5": 40.0}, "n": 64}},
+    "history": [{"step": step, "total": 1 / step} for step in range(1, 40)],
 }
 
 
@@ -68,6 +76,20 @@ def test_the_page_reaches_for_nothing_and_runs_nothing(notebook, tmp_path):
     assert "http://" not in html
     assert "https://" not in html
     assert "default-src 'none'" in html
+
+
+def test_judgements_show_intervals_and_fold_their_labels(notebook, tmp_path):
+    html = write_report([notebook], RESULTS, tmp_path / "report.html").read_text()
+    assert "4 of 5" in html
+    assert html.count("<circle") == 2
+    labels = html[html.index("Label by label") :]
+    assert [re.sub("<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", labels)[:3]] == ["MI", "93.0", "70.0"]
+
+
+def test_mappings_spread_into_columns_and_long_tables_are_folded(notebook, tmp_path):
+    html = write_report([notebook], RESULTS, tmp_path / "report.html").read_text()
+    assert ">recall 1<" in html
+    assert "<summary>39 rows</summary>" in html
 
 
 def test_the_title_comes_from_the_notebook_and_stands_once(notebook, tmp_path):
