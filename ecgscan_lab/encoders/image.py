@@ -57,13 +57,13 @@ class _Residual(nn.Module):
 
 
 class TinyImageTower(nn.Module):
-    """A residual CNN of about a million parameters that reads a page at 1.7 px/mm.
+    """A residual CNN of about 1.6 million parameters that reads a page at 1.7 px/mm.
 
     It looks at one channel, darkness = 255 - max(R, G, B): coloured grid lines all but vanish in it and dark ink stays.
     The stem takes non-overlapping 4 x 4 px patches (about 90 ms by 0.25 mV on the compact page), and three stages halve
     the map and widen it. The feature is a linear summary of three views of the last map: its mean (rhythm, axis), its
-    maximum (the rare event, one ectopic beat), and a thin copy of the whole map, which knows where on the page, hence in
-    which lead and when.
+    maximum (the rare event, one ectopic beat), and a thin copy of the whole map, which knows where on the page, hence
+    in which lead and when.
 
     Args:
         width: channels after the stem; the stages have 2, 4 and 8 times as many.

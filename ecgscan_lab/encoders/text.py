@@ -44,8 +44,8 @@ class MiniLmTextTower:
 
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # like lengths together: less padding
         features = np.empty((len(texts), self.embed_dim), dtype=np.float32)
-        for start in range(0, len(order), 64):
-            rows = order[start : start + 64]
+        for start in range(0, len(order), 32):
+            rows = order[start : start + 32]
             tokens = self._tokenizer(
                 [texts[i] for i in rows], padding=True, truncation=True, max_length=128, return_tensors="pt"
             )

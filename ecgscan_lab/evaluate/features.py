@@ -18,7 +18,7 @@ def embed_pages(
     size: tuple[int, int],
     *,
     indices: np.ndarray | None = None,
-    batch_size: int = 128,
+    batch_size: int = 64,
 ) -> np.ndarray:
     """Encode the plain compact page of each record.
 

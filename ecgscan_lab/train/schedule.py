@@ -31,7 +31,8 @@ def learning_rate(step: int, steps: int, peak: float, warmup_share: float) -> fl
 
 def adamw(module: nn.Module, lr: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW that decays matrices and kernels, but neither biases, norms, temperatures, queries nor positions."""
-    decayed, spared = [], []
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             (decayed if parameter.ndim >= 2 and name.endswith("weight") else spared).append(parameter)

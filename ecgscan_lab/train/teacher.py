@@ -105,7 +105,7 @@ def _losses(
     return mse_loss(decoded, target, weights=weights), contrastive_loss(pooled, text, scale)
 
 
-def encode_signals(tower: TinySignalTower, signals_mv: np.ndarray, batch_size: int = 256) -> np.ndarray:
+def encode_signals(tower: TinySignalTower, signals_mv: np.ndarray, batch_size: int = 128) -> np.ndarray:
     """float32 `[record, 12, time]` in mV -> float32 `[record, embed_dim]` of a frozen tower."""
     device = pick_device()
     tower = tower.to(device).eval()
