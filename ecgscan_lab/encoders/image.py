@@ -42,6 +42,19 @@ def fit_page(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.pad(resized, padding, value=255.0).round().clamp(0, 255).to(torch.uint8)
 
 
+def darkness(images: torch.Tensor) -> torch.Tensor:
+    """255 - max(R, G, B): coloured grid lines all but vanish in it, dark ink stays, white paper is zero.
+
+    Args:
+        images: uint8 `[batch, 3, height, width]`.
+
+    Returns:
+        uint8 `[batch, 1, height, width]`.
+    """
+    red, green, blue = images.unbind(1)
+    return (255 - torch.maximum(torch.maximum(red, green), blue)).unsqueeze(1)
+
+
 def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.GELU())
 
@@ -59,11 +72,10 @@ class _Residual(nn.Module):
 class TinyImageTower(nn.Module):
     """A residual CNN of about 1.6 million parameters that reads a page at 1.7 px/mm.
 
-    It looks at one channel, darkness = 255 - max(R, G, B): coloured grid lines all but vanish in it and dark ink stays.
-    The stem takes non-overlapping 4 x 4 px patches (about 90 ms by 0.25 mV on the compact page), and three stages halve
-    the map and widen it. The feature is a linear summary of three views of the last map: its mean (rhythm, axis), its
-    maximum (the rare event, one ectopic beat), and a thin copy of the whole map, which knows where on the page, hence
-    in which lead and when.
+    It looks at one channel, the `darkness` of the page. The stem takes non-overlapping 4 x 4 px patches (about 90 ms by
+    0.25 mV on the compact page), and three stages halve the map and widen it. The feature is a linear summary of three
+    views of the last map: its mean (rhythm, axis), its maximum (the rare event, one ectopic beat), and a thin copy of
+    the whole map, which knows where on the page, hence in which lead and when.
 
     Args:
         width: channels after the stem; the stages have 2, 4 and 8 times as many.
@@ -85,9 +97,7 @@ class TinyImageTower(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 `[batch, 3, height, width]` -> float32 `[batch, embed_dim]`, not normalised."""
-        red, green, blue = fit_page(images, self.size).unbind(1)
-        darkness = 255 - torch.maximum(torch.maximum(red, green), blue)  # white paper, and the letterbox, become zero
-        # One channel is laid out alike channels first and last, and the norm after the stem absorbs the scale.
-        maps = self.stages(self.stem(darkness.unsqueeze(1).float()))
+        # The norm after the stem absorbs the scale of the pixels.
+        maps = self.stages(self.stem(darkness(fit_page(images, self.size)).float()))
         views = [maps.mean((2, 3)), maps.amax((2, 3)), F.gelu(self.thin(maps)).flatten(1)]
         return self.summary(torch.cat(views, dim=1)).float()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ecgscan_lab.batch import ahead, draw_images
+from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.train.precision import autocast, pick_device
 from ecgscan_lab.types import Cohort
 
@@ -37,9 +38,16 @@ def embed_pages(
     device = pick_device()
     if isinstance(encode, torch.nn.Module):
         encode = encode.to(device)
-    features = []
     parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+    features: np.ndarray | None = None
+    done = 0
     for images in ahead(lambda part: draw_images(cohort, part, size), parts):
         with torch.no_grad(), autocast(device):
-            features.append(encode(images.to(device)).float().cpu())
-    return torch.cat(features).numpy()
+            encoded = encode(images.to(device)).float().cpu().numpy()
+        if features is None:  # filled in place: keeping the parts apart would fragment the memory of a small machine
+            features = np.empty((len(indices), *encoded.shape[1:]), dtype=np.float32)
+        features[done : done + len(encoded)] = encoded
+        done += len(encoded)
+    if features is None:
+        raise ArgumentError("no records to encode", field="indices", expected="at least one record")
+    return features

@@ -17,7 +17,7 @@ from ecgscan_lab.errors import NotebookError
 def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
     """Write a run's results as strict JSON, whole or not at all.
 
-    Arrays and NumPy numbers become plain ones; a number that is not finite becomes null, which JSON has and NaN it has not.
+    Arrays and NumPy numbers become plain ones; a number that is not finite becomes null, since JSON has no NaN.
 
     Returns:
         `path`.

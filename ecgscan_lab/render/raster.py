@@ -155,20 +155,17 @@ def _sample_trace(samples, x_first, dx, baseline, px_per_mv, first_column, n_sub
             if not math.isfinite(y):
                 y = np.nan
         top[j] = bottom[j] = min(max(y, -FAR_PX), FAR_PX) if y == y else np.nan
-    # Peaks, and both ends of every stretch (where a neighbour is NaN), lie between the centres: keep them too.
+    # Peaks, and both ends of every stretch (a neighbour is NaN or absent), lie between the centres: keep them too.
+    # Written with selections instead of branches, which noise would make unpredictable.
     for i in range(n):
         here = samples[i]
-        before = samples[i - 1] if i > 0 else np.nan
-        after = samples[i + 1] if i + 1 < n else np.nan
-        if not (here - before) * (after - here) > 0.0:
-            y = baseline - px_per_mv * here
-            if math.isfinite(y):
-                j = int((x_first + i * dx) * n_sub) - first_column
-                y = min(max(y, -FAR_PX), FAR_PX)
-                if not top[j] <= y:
-                    top[j] = y
-                if not bottom[j] >= y:
-                    bottom[j] = y
+        rise, fall = here - samples[max(i - 1, 0)], samples[min(i + 1, n - 1)] - here
+        peak = baseline - px_per_mv * here
+        kept = (not rise * fall > 0.0) & math.isfinite(peak)
+        y = np.float32(min(max(peak, -FAR_PX), FAR_PX))
+        j = int((x_first + i * dx) * n_sub) - first_column
+        top[j] = y if kept & (not top[j] <= y) else top[j]
+        bottom[j] = y if kept & (not bottom[j] >= y) else bottom[j]
 
 
 @njit(cache=True, nogil=True)
@@ -178,23 +175,25 @@ def _widen(edge, sign, radius_sub, n_sub, out):
     NaN compares false, so that gaps in `edge` never contribute.
     """
     n, reach = edge.shape[0], int(radius_sub)
-    beyond = np.float32(radius_sub - reach)
-    for j in range(n):
-        out[j] = np.nan
-    far = np.float32(sign * -1e30)
-    for j in range(reach + 1, n - reach - 1):
-        out[j] = far
+    sign, beyond = np.float32(sign), np.float32(radius_sub - reach)
+    out[:] = np.nan
+    core = out[reach + 1 : n - reach - 1]
+    core[:] = -1e30
     for k in range(-reach, reach + 1):
-        offset = np.float32(sign * math.sqrt(max(radius_sub * radius_sub - k * k, 0.0)) / n_sub)
-        for j in range(reach + 1, n - reach - 1):
-            y = edge[j + k] + offset
-            out[j] = y if (y - out[j]) * sign > 0 else out[j]
+        offset = np.float32(math.sqrt(max(radius_sub * radius_sub - k * k, 0.0)) / n_sub)
+        shifted = edge[reach + 1 + k : n - reach - 1 + k]
+        for j in range(core.shape[0]):
+            y = sign * shifted[j] + offset
+            core[j] = y if y > core[j] else core[j]
     # The pen's rim falls between two abscissae: interpolate there, so that steep strokes get their full width.
     for side in (-1, 1):
-        for j in range(reach + 1, n - reach - 1):
-            inner, outer = edge[j + side * reach], edge[j + side * (reach + 1)]
-            y = inner + beyond * (outer - inner)
-            out[j] = y if (y - out[j]) * sign > 0 else out[j]
+        inner = edge[reach + 1 + side * reach : n - reach - 1 + side * reach]
+        outer = edge[reach + 1 + side * (reach + 1) : n - reach - 1 + side * (reach + 1)]
+        for j in range(core.shape[0]):
+            y = sign * (inner[j] + beyond * (outer[j] - inner[j]))
+            core[j] = y if y > core[j] else core[j]
+    for j in range(n):
+        out[j] *= sign
 
 
 @njit(cache=True, nogil=True)

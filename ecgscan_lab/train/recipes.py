@@ -69,7 +69,7 @@ def records_for(profile: str, source: str) -> int | None:
     """
     _check(profile)
     if source == "synthetic":
-        return {"smoke": 240, "quick": 2500, "full": 20_000}[profile]
+        return {"smoke": 240, "quick": 2000, "full": 20_000}[profile]
     return {"smoke": 400, "quick": None, "full": None}[profile]
 
 

@@ -18,7 +18,7 @@ def cohort() -> Cohort:
     return synthetic_cohort(5, seed=0)
 
 
-def test_a_feature_is_the_mean_ink_of_a_cell(cohort):
+def test_a_feature_is_the_mean_darkness_of_a_cell(cohort):
     features = pixel_features(cohort, size=(48, 112), cell=(8, 16))
     assert features.shape == (5, 6 * 7)
     assert features.dtype == np.float32
@@ -26,7 +26,7 @@ def test_a_feature_is_the_mean_ink_of_a_cell(cohort):
     for row in range(6):
         for column in range(7):
             cell = page[:, 8 * row : 8 * row + 8, 16 * column : 16 * column + 16]
-            assert features[3, 7 * row + column] == pytest.approx(1 - cell.mean() / 255, abs=1e-5)
+            assert features[3, 7 * row + column] == pytest.approx(1 - cell.max(axis=0).mean() / 255, abs=1e-5)
 
 
 def test_the_default_is_a_modest_number_of_cells_between_white_and_black(cohort):
