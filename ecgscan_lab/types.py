@@ -161,7 +161,7 @@ class EcgImage:
         pixels: uint8 `[height, width, 3]`, RGB.
         mm_to_px: 3 x 3 homography taking `(x_mm, y_mm, 1)` on the page (origin top left, y down) to pixel coordinates,
             where the centre of the top left pixel is (0.5, 0.5).
-        polylines: lead (rhythm strip: `"II rhythm"`) -> float `[n, 2]`, the trace's (x, y) in pixels, one point a sample.
+        polylines: lead (rhythm strip: `"II rhythm"`) -> float `[n, 2]`, (x, y) of each sample in pixels.
         boxes: lead or text -> (x0, y0, x1, y1) in pixels.
         windows: lead (or strip) -> (first, last + 1) sample of the record that is shown.
         gain_mm_per_mv: paper gain.
@@ -256,7 +256,7 @@ class ImageTower(Protocol):
     embed_dim: int
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 `[batch, 3, height, width]` -> float32 `[batch, embed_dim]`; scaling and normalisation are the tower's own."""
+        """uint8 `[batch, 3, height, width]` -> float32 `[batch, embed_dim]`; scaling is the tower's own."""
 
 
 class SignalTower(Protocol):

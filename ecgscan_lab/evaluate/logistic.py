@@ -1,6 +1,6 @@
 """L2-regularised logistic regression for many labels at once: the solver behind the linear probe.
 
-Features of a trained encoder are strongly correlated, and a general solver then needs hundreds of passes for each label.
+Features of a trained encoder are strongly correlated, and a general solver then needs hundreds of passes a label.
 All labels share one design matrix, so its eigenvectors are found once, every label is scaled by its own curvature in
 that basis, and L-BFGS needs a few dozen passes for all of them together. The optimum is scikit-learn's.
 """

@@ -19,6 +19,10 @@ from ecgscan_lab.nb.parameters import check_parameters, declared_parameters
 POLL_S = 0.2
 
 
+# glibc keeps large freed blocks for later; given back at once, a training run fits a small machine. Ignored elsewhere.
+_LEAN_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "8388608"}
+
+
 @dataclass(frozen=True)
 class ExecutedNotebook:
     """An executed notebook and what it cost.
@@ -122,7 +126,7 @@ class _Kernel:
         from jupyter_client.manager import AsyncKernelManager
 
         kernel = self
-        env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "ECGSCAN_PROGRESS": "plain", **extra_env}
+        env = {"OMP_WAIT_POLICY": "PASSIVE", **_LEAN_MEMORY, **os.environ, "ECGSCAN_PROGRESS": "plain", **extra_env}
         if env.get("PYTHONPATH"):
             env["PYTHONPATH"] = os.pathsep.join(
                 str(Path(p).resolve()) for p in env["PYTHONPATH"].split(os.pathsep) if p

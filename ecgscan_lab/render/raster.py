@@ -162,10 +162,10 @@ def _sample_trace(samples, x_first, dx, baseline, px_per_mv, first_column, n_sub
         rise, fall = here - samples[max(i - 1, 0)], samples[min(i + 1, n - 1)] - here
         peak = baseline - px_per_mv * here
         kept = (not rise * fall > 0.0) & math.isfinite(peak)
-        y = np.float32(min(max(peak, -FAR_PX), FAR_PX))
+        held = np.float32(min(max(peak, -FAR_PX), FAR_PX))
         j = int((x_first + i * dx) * n_sub) - first_column
-        top[j] = y if kept & (not top[j] <= y) else top[j]
-        bottom[j] = y if kept & (not bottom[j] >= y) else bottom[j]
+        top[j] = held if kept & (not top[j] <= held) else top[j]
+        bottom[j] = held if kept & (not bottom[j] >= held) else bottom[j]
 
 
 @njit(cache=True, nogil=True)
