@@ -16,7 +16,8 @@ import torch
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.page import PageSpec
-from ecgscan_lab.render.renderer import draw_pages, sample_page
+from ecgscan_lab.render.renderer import draw_pages
+from ecgscan_lab.render.variation import sample_page
 from ecgscan_lab.types import Cohort, TripleBatch
 
 T = TypeVar("T")

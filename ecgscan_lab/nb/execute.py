@@ -126,7 +126,11 @@ class _Kernel:
         from jupyter_client.manager import AsyncKernelManager
 
         kernel = self
-        env = {"OMP_WAIT_POLICY": "PASSIVE", **_LEAN_MEMORY, **os.environ, "ECGSCAN_PROGRESS": "plain", **extra_env}
+        quiet = {
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "TQDM_DISABLE": "1",
+        }  # other packages' bars would litter the executed copy
+        env = {**quiet, **_LEAN_MEMORY, **os.environ, "ECGSCAN_PROGRESS": "plain", **extra_env}
         if env.get("PYTHONPATH"):
             env["PYTHONPATH"] = os.pathsep.join(
                 str(Path(p).resolve()) for p in env["PYTHONPATH"].split(os.pathsep) if p

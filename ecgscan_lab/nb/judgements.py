@@ -25,7 +25,11 @@ def judgement_rows(judgement: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     rows = []
     for task, encoder, figures in _encoders(judgement):
-        row: dict[str, Any] = {"task": task, "encoder": encoder, "macro_auroc": figures["macro_auroc"]}
+        row: dict[str, Any] = {
+            "task": task,
+            "encoder": encoder.replace("_", " "),
+            "macro_auroc": figures["macro_auroc"],
+        }
         if figures.get("ci95"):
             row["low"], row["high"] = figures["ci95"]
         if "n_defined" in figures:

@@ -24,6 +24,7 @@ _TITLES = {
     "repairs": "Repairs made while reading",
     "linear_probe": "Linear probe",
     "zero_shot": "Zero-shot",
+    "limb_law_snr": "Limb-lead laws",
     "peak_memory_mb": "Peak memory",
     "seconds": "Time",
     "data_sha256": "Hash of the data",

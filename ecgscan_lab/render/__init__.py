@@ -2,7 +2,8 @@
 
 from ecgscan_lab.render.page import PageSpec, Segment, page_homography, page_segments
 from ecgscan_lab.render.paper import PALETTES
-from ecgscan_lab.render.renderer import draw_page, draw_pages, px_to_mv, sample_page
+from ecgscan_lab.render.renderer import draw_page, draw_pages, px_to_mv
+from ecgscan_lab.render.variation import sample_page
 
 __all__ = [
     "PALETTES",
