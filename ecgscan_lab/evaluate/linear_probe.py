@@ -16,7 +16,7 @@ from ecgscan_lab.evaluate.intervals import FloatArray, MacroAuroc, bootstrap_ci,
 from ecgscan_lab.evaluate.logistic import LogisticFit, fit_logistic_path
 from ecgscan_lab.types import SPLITS
 
-C_GRID = (0.001, 0.01, 0.1, 1.0, 10.0)
+C_GRID = (0.0003, 0.001, 0.01, 0.1, 1.0)
 
 
 @dataclass(frozen=True)

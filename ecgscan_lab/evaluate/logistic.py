@@ -71,7 +71,7 @@ def fit_logistic_path(x: FloatArray, y: NDArray[np.bool_], c_grid: Sequence[floa
         start = np.vstack([rotated_weights / scale, bias / bias_scale])
         found = minimize(
             loss, start.ravel(), jac=True, method="L-BFGS-B",
-            options={"maxiter": 500, "maxcor": 20, "gtol": 1e-3, "ftol": 1e-9},
+            options={"maxiter": 500, "maxcor": 20, "gtol": 1e-2, "ftol": 1e-8},
         )  # fmt: skip
         v = found.x.reshape(start.shape)
         rotated_weights, bias = scale * v[:-1], bias_scale * v[-1]

@@ -22,9 +22,9 @@ def transparent(n_samples: int, mask_share: float = 0.25) -> QueryDecoder:
 
 @pytest.mark.parametrize(("n_samples", "n_queries"), [(1, 1), (8, 1), (9, 2), (1000, 125), (5000, 625)])
 def test_eight_samples_are_one_query(n_samples, n_queries):
-    with torch.device("meta"):
-        decoder = QueryDecoder(n_samples, dim=8, layers=1, heads=2)
-        assert decoder.queries.shape == decoder.positions.shape == (n_queries, 8)
+    decoder = QueryDecoder(n_samples, dim=8, layers=1, heads=2)
+    assert decoder.queries.shape == decoder.positions.shape == (n_queries, 8)
+    with torch.no_grad():
         assert decoder(torch.zeros(2, 8)).shape == (2, 12, n_samples)
 
 
