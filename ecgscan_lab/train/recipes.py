@@ -52,7 +52,7 @@ class Recipe:
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     validations: int = 8
-    supervised_steps: int = 660
+    supervised_steps: int = 800
     weights: Weights = field(default_factory=Weights)
     n_bootstrap: int = 1000
 
@@ -98,7 +98,7 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
         )
     if profile == "quick":
         steps = min(max(4 * n_train, 20_000), 34_000) // 64
-        return Recipe("quick", steps=steps, teacher_steps=steps // 3, supervised_steps=int(1.1 * steps))
+        return Recipe("quick", steps=steps, teacher_steps=steps // 3, supervised_steps=int(1.35 * steps))
     steps = max(10 * n_train, 60_000) // 80
     return Recipe(
         "full",
@@ -112,7 +112,7 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
         batch_size=80,
         lr=1e-3,
         teacher_steps=steps // 3,
-        supervised_steps=int(1.1 * steps),
+        supervised_steps=int(1.35 * steps),
         validations=20,
     )
 

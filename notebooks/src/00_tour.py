@@ -197,7 +197,7 @@ print(f"best at step {run.best_step + 1}; weights in {run.checkpoint.name}, {run
 # %%
 from ecgscan_lab.plots.training import plot_history
 
-show(plot_history(run.history))
+show(plot_history(run.history, parts=("total", "contrastive", "gram", "mse", "rule", "violation")))
 
 # %% [markdown]
 # ## 7. Linear probe
@@ -262,7 +262,8 @@ found = {
     "text": retrieval(embeddings[test], run.model.project_texts(text_features[test]), text_ids=text_ids[test]),
     "signal": retrieval(embeddings[test], frozen.signal[test]),
 }
-pd.DataFrame({f"page to {k}": r.as_dict() for k, r in found.items()})
+recall = {f"page to {k}": {f"recall@{n}, %": v for n, v in r.recall_image_to_other.items()} for k, r in found.items()}
+pd.DataFrame(recall).round(1)
 
 # %% [markdown]
 # ## 9. Back to millivolts
