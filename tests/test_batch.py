@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import threading
 
@@ -79,6 +80,13 @@ def test_a_varied_page_depends_on_seed_epoch_and_record_alone(cohort):
     assert torch.equal(first, page(5, 2, [3, 3], 1))
     others = [page(5, 3, [3], 0), page(6, 2, [3], 0), page(None, 0, [3], 0), page(5, 2, [2], 0)]
     assert not any(torch.equal(a, b) for a, b in itertools.combinations([first, *others], 2))
+
+
+def test_records_that_look_alike_are_drawn_on_pages_of_their_own(cohort):
+    twins = dataclasses.replace(cohort, records=(cohort.records[0],) * 4)
+    plain, varied = (draw_images(twins, np.arange(4), SIZE, seed=seed) for seed in (None, 0))
+    assert all(torch.equal(image, plain[0]) for image in plain)
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(varied, 2))
 
 
 def test_what_belongs_together_stays_together_in_a_batch(cohort, rng):

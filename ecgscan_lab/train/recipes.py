@@ -97,7 +97,7 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
             n_bootstrap=200,
         )
     if profile == "quick":
-        steps = min(max(4 * n_train, 20_000), 34_000) // 64
+        steps = min(max(4 * n_train, 17_000), 34_000) // 64
         return Recipe("quick", steps=steps, teacher_steps=steps // 3, supervised_steps=int(1.35 * steps))
     steps = max(10 * n_train, 60_000) // 80
     return Recipe(
