@@ -76,7 +76,7 @@ def records_for(profile: str, source: str) -> int | None:
 def recipe_for(profile: str, n_train: int) -> Recipe:
     """The recipe of a profile for so many training records.
 
-    `smoke` runs every line of code in seconds and learns next to nothing; `quick` draws 20,000 to 34,000 pages, four a
+    `smoke` runs every line of code in seconds and learns next to nothing; `quick` draws 17,000 to 34,000 pages, four a
     record, within minutes on two cores; `full` is ten passes of a wider tower over larger pages, for a GPU or a night.
 
     Raises:

@@ -132,6 +132,17 @@ def test_same_seed_same_bits(cohort, frozen, tmp_path):
     assert not same_tensors(first.checkpoint, tmp_path / "c" / "best.safetensors")
 
 
+def test_queries_are_masked_while_training_and_not_while_validating(cohort, frozen, tmp_path):
+    once = dataclasses.replace(SHORT, steps=1, validations=1, lr=0.0)
+    rows = [
+        without_seconds(pretrain(cohort, frozen, dataclasses.replace(once, mask_share=share), tmp_path).history)
+        for share in (0.0, 0.5)
+    ]
+    assert rows[0][0]["mse"] != rows[1][0]["mse"]
+    assert rows[0][0]["contrastive"] == rows[1][0]["contrastive"]
+    assert rows[0][1] == rows[1][1]
+
+
 def blanked(cohort: Cohort, frozen: FrozenFeatures, splits: tuple[str, ...]) -> tuple[Cohort, FrozenFeatures]:
     """Nothing left of some splits: flat signals, and other features."""
     records = tuple(

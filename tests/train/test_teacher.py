@@ -11,6 +11,7 @@ import torch
 from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.encoders.signal import TinySignalTower
 from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.train import teacher
 from ecgscan_lab.train.recipes import Recipe
 from ecgscan_lab.train.teacher import encode_signals, fit_teacher
 from ecgscan_lab.types import Cohort, History
@@ -62,6 +63,31 @@ def test_the_masked_loss_falls(fitted):
     assert {row["split"] for row in history} == {"train"}
     assert last["masked_mse"] < 0.6 * first["masked_mse"]
     assert last["contrastive"] < first["contrastive"]
+
+
+def test_the_loss_is_that_of_masked_patches_which_the_tower_does_not_see(cohort, text_features, monkeypatch):
+    seen: dict[str, torch.Tensor] = {}
+    tokens, mse_loss = TinySignalTower.tokens, teacher.mse_loss
+
+    def spy_tokens(self: TinySignalTower, signals_mv: torch.Tensor) -> torch.Tensor:
+        seen["input"] = signals_mv
+        return tokens(self, signals_mv)
+
+    def spy_loss(decoded: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        seen.update(target=target, weights=weights)
+        return mse_loss(decoded, target, weights=weights)
+
+    monkeypatch.setattr(TinySignalTower, "tokens", spy_tokens)
+    monkeypatch.setattr(teacher, "mse_loss", spy_loss)
+    fit_teacher(cohort, text_features, dataclasses.replace(SHORT, teacher_steps=1), 0)
+    masked = seen["weights"] == 1
+    assert torch.equal(seen["weights"], masked.float())
+    assert (masked == masked[:, :1]).all(), "all leads at once"
+    patches = masked[:, 0].unflatten(1, (-1, 8))
+    assert (patches == patches[..., :1]).all(), "whole patches of 80 ms"
+    assert abs(float(patches.float().mean()) - 0.3) < 0.1
+    assert not seen["input"][masked].any()
+    assert torch.equal(seen["input"][~masked], seen["target"][~masked])
 
 
 def test_same_seed_same_teacher_and_the_global_generator_stays(cohort, text_features):
