@@ -268,7 +268,7 @@ def _px_per_mm(page_map: PageMap, point_mm: np.ndarray) -> float:
 
 
 def _outline(box: np.ndarray, steps: int = 8) -> np.ndarray:
-    """Points `[4 * steps, 2]` all along the edge of a box (x0, y0, x1, y1): when bent it may reach beyond its corners."""
+    """Points `[4 * steps, 2]` along the edge of a box (x0, y0, x1, y1): once bent, it may reach beyond its corners."""
     share = np.linspace(0.0, 1.0, steps, endpoint=False)[:, None]
     corners = box[[0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(5, 2)
     return np.concatenate([a + share * (b - a) for a, b in pairwise(corners)])
