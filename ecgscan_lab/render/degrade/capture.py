@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from ecgscan_lab.render.degrade import effects as fx
+from ecgscan_lab.render.degrade import scanning
 from ecgscan_lab.render.degrade.params import DegradeParams
 from ecgscan_lab.render.degrade.textures import BANK_SIGMA, noise_bank, noise_window
 
@@ -79,7 +80,7 @@ def jpeg(picture: np.ndarray, effect: fx.Jpeg) -> np.ndarray:
     return cv2.cvtColor(cv2.imdecode(packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def capture(picture: np.ndarray, params: DegradeParams) -> np.ndarray:
+def capture(picture: np.ndarray, params: DegradeParams, px_per_mm: float) -> np.ndarray:
     """Everything between the lens and the file, in that order."""
     if params.focus_blur is not None:
         picture = blur(picture, params.focus_blur.sigma * max(picture.shape[:2]) / 1000.0)
@@ -88,12 +89,18 @@ def capture(picture: np.ndarray, params: DegradeParams) -> np.ndarray:
     table = tone_table(params)
     if table is not None:
         picture = cv2.LUT(picture, table)
+    if params.streaks is not None:
+        picture = scanning.add_streaks(picture, params.streaks)
     if params.grey is not None:
         picture = to_grey(picture, params.grey.amount)
     if params.noise is not None:
         picture = add_noise(picture, params.noise)
     if params.sharpening is not None:
         picture = sharpen(picture, params.sharpening)
+    if params.binarised is not None:
+        picture = scanning.binarise(picture, params.binarised)
+    if params.fax is not None:
+        picture = scanning.send_fax(picture, params.fax, px_per_mm)
     if params.jpeg is not None:
         picture = jpeg(picture, params.jpeg)
     return picture

@@ -86,8 +86,7 @@ class Perspective(Effect):
 
 @dataclass(frozen=True)
 class Crop(Effect):
-    """The picture is cut: a `share` of its width and height is lost, on the sides that (x, y) from -1 to 1 point away
-    from, and the rest fills the picture."""
+    """A `share` of the picture's width and height is cut off, on the sides that (x, y) from -1 to 1 point away from."""
 
     share: float = number(0.0, 0.6, 0.0)
     x: float = number(-1.0, 1.0, 0.0)
@@ -96,7 +95,7 @@ class Crop(Effect):
 
 @dataclass(frozen=True)
 class Framing(Effect):
-    """The camera stands further away: the sheet takes `zoom` of the picture, at (x, y) from -1 to 1 of the free room."""
+    """The camera steps back: the sheet shrinks by `zoom` and lies at (x, y), from -1 to 1, of the free room."""
 
     zoom: float = number(0.2, 1.0, 1.0)
     x: float = number(-1.0, 1.0, 0.0)

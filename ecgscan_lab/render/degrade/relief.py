@@ -59,7 +59,7 @@ def _add(rows, edge, x, y, z, slope_x, slope_y, wear):
                 along = -4 * h * a * a * b * v * per_l
                 slope_x[i] += across * c - along * s
                 slope_y[i] += across * s + along * c
-                wear[i] += max(zero, one - abs(u) / (2 * edge)) * abs(bb) * per_w
+                wear[i] += max(zero, one - abs(u) / (2 * edge)) * bb * per_w
         elif kind == ROLL:
             for i in range(x.shape[0]):
                 t = max(zero, ((x[i] - x0) * c + (y[i] - y0) * s) * per_w)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
@@ -186,13 +186,13 @@ class Preset:
     Attributes:
         about: one line.
         odds: effect -> (probability, lowest strength, highest strength).
-        one_of: groups of effects of which at most the first drawn is kept.
+        under: kinds of background to draw from; empty leaves them to the effect.
         of: other presets, one of which is drawn for each page; then `odds` is empty.
     """
 
     about: str
     odds: Mapping[str, tuple[float, float, float]]
-    one_of: tuple[tuple[str, ...], ...] = ()
+    under: tuple[str, ...] = ()
     of: tuple[str, ...] = ()
 
 
@@ -225,6 +225,7 @@ PRESETS: dict[str, Preset] = {
             "noise": (0.7, 0.05, 0.25),
             "jpeg": (0.8, 0.1, 0.6),
         },
+        under=("lid",),
     ),
     "photo": Preset(
         "a phone photograph of a sheet on a table",
@@ -360,6 +361,8 @@ def sample_params(rng: Rng, preset: str = "paper", strength: float = 1.0) -> Deg
     for name, (probability, low, high) in chosen.odds.items():
         if rng.random() < probability:
             drawn[name] = SAMPLERS[name](rng, strength * float(rng.uniform(low, high)))
+    if chosen.under and "background" in drawn:
+        drawn["background"] = replace(drawn["background"], kind=_choice(rng, *chosen.under))  # type: ignore[arg-type]
     if chosen.odds:
         drawn["light_deg"] = _turn(rng)
     return DegradeParams(**drawn)  # type: ignore[arg-type]

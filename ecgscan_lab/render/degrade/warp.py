@@ -85,7 +85,7 @@ def warp(
     size: tuple[int, int],
     lattice: Lattice | None = None,
     *,
-    beyond: int | None = None,
+    beyond: tuple[int, ...],
 ) -> np.ndarray:
     """Carry a clean picture, of one channel or three, to its place in the degraded one.
 
@@ -95,10 +95,9 @@ def warp(
         page_map: sheet to pixels of the result.
         size: (height, width) of the result.
         lattice: that of `page_map`, if it is at hand.
-        beyond: grey level outside `picture`; None repeats its border.
+        beyond: colour outside `picture`, one level a channel.
     """
     height, width = size
-    border = {"borderMode": cv2.BORDER_REPLICATE} if beyond is None else {"borderValue": (beyond,) * 3}
     if page_map.bend is None:
         half = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
         back = np.linalg.inv(half) @ clean_map.homography @ np.linalg.inv(page_map.homography) @ half
@@ -106,10 +105,10 @@ def warp(
         if np.allclose(back, np.eye(3), rtol=0.0, atol=1e-9) and picture.shape[:2] == size:
             return picture.copy()
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpPerspective(picture, back, (width, height), flags=flags, **border)  # type: ignore[call-overload]
+        return cv2.warpPerspective(picture, back, (width, height), flags=flags, borderValue=beyond)
     lattice = make_lattice(page_map, size) if lattice is None else lattice
     column, row = _sources(clean_map, page_map, lattice)
-    return cv2.remap(picture, column, row, cv2.INTER_LINEAR, **border)  # type: ignore[call-overload]
+    return cv2.remap(picture, column, row, cv2.INTER_LINEAR, borderValue=beyond)
 
 
 def warp_coverage(coverage: np.ndarray, clean_map: PageMap, page_map: PageMap, size: tuple[int, int]) -> np.ndarray:
@@ -124,7 +123,7 @@ def warp_coverage(coverage: np.ndarray, clean_map: PageMap, page_map: PageMap, s
     Returns:
         uint8 `[height, width]`, 0 outside the sheet.
     """
-    return warp(coverage, clean_map, page_map, size, beyond=0)
+    return warp(coverage, clean_map, page_map, size, beyond=(0,))
 
 
 def sheet_border(page_map: PageMap, page_mm: tuple[float, float]) -> np.ndarray:
