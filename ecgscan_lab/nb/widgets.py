@@ -21,6 +21,8 @@ from ecgscan_lab.plots.figure import alt_text, describe, show, style, to_png
 
 View = Callable[..., Figure]
 
+_UNITS = {"_deg": "°", "_mv": " mV", "_hz": " Hz", "_mm": " mm", "_ms": " ms", "_s": " s"}
+
 
 @dataclass(frozen=True)
 class Slider:
@@ -167,12 +169,15 @@ def interact_figure(view: View, **controls: Control) -> None:
         display(FigurePanel(view, controls).box)
 
 
-def static_twin(view: View, values: Sequence[Mapping[str, Any]], *, columns: int = 2) -> Figure:
+def static_twin(
+    view: View, values: Sequence[Mapping[str, Any]], titles: Sequence[str] | None = None, *, columns: int = 2
+) -> Figure:
     """Draw a view at several values, side by side: what the controls would show, for those who have none.
 
     Args:
         view: as in `interact_figure`.
         values: one mapping of parameters for each panel.
+        titles: one a panel; None: its parameters.
         columns: panels in a row.
 
     Returns:
@@ -181,7 +186,8 @@ def static_twin(view: View, values: Sequence[Mapping[str, Any]], *, columns: int
     Raises:
         ArgumentError: no values, or a panel without alt text.
     """
-    return figure_grid([view(**chosen) for chosen in values], [_named(chosen) for chosen in values], columns=columns)
+    named = [_named(chosen) for chosen in values] if titles is None else titles
+    return figure_grid([view(**chosen) for chosen in values], named, columns=columns)
 
 
 def figure_grid(figures: Sequence[Figure], titles: Sequence[str], *, columns: int = 2) -> Figure:
@@ -308,4 +314,9 @@ def _described(figure: Figure) -> Figure:
 
 
 def _named(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values.items())
+    """Parameters in words, the unit at the end of a name moved behind the value."""
+    words = []
+    for name, value in values.items():
+        suffix = next((ending for ending in _UNITS if name.endswith(ending)), "")
+        words.append(f"{name.removesuffix(suffix).replace('_', ' ')} {value}{_UNITS.get(suffix, '')}")
+    return ", ".join(words)
