@@ -5,33 +5,25 @@
     reconstruction     Eq. 5    decoded leads against recorded ones, `mse_loss`
     lead_consistency   Eq. 6-7  the limb-lead laws, `rule_loss`; and a true penalty on breaking them, `violation_loss`
     objective          Eq. 8-9  the weighted sum
+    registry                    `LOSSES` by name, and `as_feature_loss`: any of them, or yours, as `Features -> scalar`
 
 Equation numbers are those of ECG-Scan (2026), arXiv 2604.01526.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-import torch
-
 from ecgscan_lab.losses.contrastive import contrastive_loss, report_targets, smoothed_floor
 from ecgscan_lab.losses.gram import gram_loss, gram_volume
 from ecgscan_lab.losses.lead_consistency import rule_loss, violation_loss
 from ecgscan_lab.losses.objective import Weights, objective
 from ecgscan_lab.losses.reconstruction import mse_loss
-
-LOSSES: Mapping[str, Callable[..., torch.Tensor]] = {
-    "contrastive": contrastive_loss,
-    "gram": gram_loss,
-    "mse": mse_loss,
-    "rule": rule_loss,
-    "violation": violation_loss,
-}
+from ecgscan_lab.losses.registry import LOSSES, FeatureLoss, as_feature_loss
 
 __all__ = [
     "LOSSES",
+    "FeatureLoss",
     "Weights",
+    "as_feature_loss",
     "contrastive_loss",
     "gram_loss",
     "gram_volume",
