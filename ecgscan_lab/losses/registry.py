@@ -14,7 +14,13 @@ from ecgscan_lab.losses.contrastive import contrastive_loss
 from ecgscan_lab.losses.gram import gram_loss
 from ecgscan_lab.losses.lead_consistency import rule_loss, violation_loss
 from ecgscan_lab.losses.objective import objective
+from ecgscan_lab.losses.pairwise import pairwise_loss
+from ecgscan_lab.losses.pmrl import pmrl_loss
 from ecgscan_lab.losses.reconstruction import mse_loss
+from ecgscan_lab.losses.redundancy import barlow_twins_loss, vicreg_loss
+from ecgscan_lab.losses.siglip import siglip_loss
+from ecgscan_lab.losses.symile import symile_loss
+from ecgscan_lab.losses.triangle import triangle_loss
 from ecgscan_lab.types import Features
 
 FeatureLoss = Callable[[Features], torch.Tensor]
@@ -22,13 +28,20 @@ FeatureLoss = Callable[[Features], torch.Tensor]
 LOSSES: Mapping[str, Callable[..., torch.Tensor]] = {
     "contrastive": contrastive_loss,
     "gram": gram_loss,
+    "pairwise": pairwise_loss,
+    "triangle": triangle_loss,
+    "symile": symile_loss,
+    "pmrl": pmrl_loss,
+    "siglip": siglip_loss,
+    "vicreg": vicreg_loss,
+    "barlow_twins": barlow_twins_loss,
     "mse": mse_loss,
     "rule": rule_loss,
     "violation": violation_loss,
 }
 
-# Losses whose logits are volumes, which range over 1, use the second scale; cosines range over 2.
-VOLUME_SCALED = frozenset({"gram"})
+# Losses whose logits are volumes or areas, which range over about 1, use the second scale; cosines range over 2.
+VOLUME_SCALED = frozenset({"gram", "triangle"})
 
 
 def as_feature_loss(loss: str | Callable[..., torch.Tensor], **options: Any) -> FeatureLoss:

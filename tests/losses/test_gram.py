@@ -212,5 +212,7 @@ def test_volume_needs_at_least_one_other_modality():
     with pytest.raises(ArgumentError, match="at least one other"):
         gram_volume(draw()[0])
     with pytest.raises(ArgumentError) as refused:
-        gram_volume(draw()[0], torch.zeros(5, 7), torch.zeros(3, 7))
+        gram_volume(draw()[0], *draw(1), torch.zeros(3, 7).double())
     assert refused.value.field == "others[1]"
+    with pytest.raises(ArgumentError, match="as the others"):
+        gram_volume(draw()[0], torch.zeros(5, 7))
