@@ -35,7 +35,7 @@ def _plan(lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
 
 
 def relief_gain(lattice: Lattice, light_deg: float) -> np.ndarray | None:
-    """Brightness of a bent sheet under a lamp: 1 where it lies flat. float32 on the lattice, or None when all is flat."""
+    """Brightness of a bent sheet under a lamp, 1 where it lies flat: float32 on the lattice; None when all is flat."""
     if lattice.surface is None:
         return None
     _, slope_x, slope_y, wear = lattice.surface

@@ -38,7 +38,7 @@ def add_moire(picture: np.ndarray, effect: fx.Moire) -> np.ndarray:
 
 def add_streaks(picture: np.ndarray, effect: fx.Streaks) -> np.ndarray:
     """Dark, pale or coloured lines from top to bottom, a pixel or a little more wide."""
-    rng, (height, width) = np.random.default_rng(effect.seed), picture.shape[:2]
+    rng, width = np.random.default_rng(effect.seed), picture.shape[1]
     picture = picture.copy()
     for _ in range(effect.count):
         at, wide = rng.random() * width, max(1, round(rng.uniform(0.5, 2.5) * width / 1500))
