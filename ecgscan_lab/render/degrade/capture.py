@@ -49,7 +49,7 @@ def tone_table(params: DegradeParams) -> np.ndarray | None:
     level = np.linspace(0.0, 1.0, 256)[:, None].repeat(3, axis=1)
     if cast is not None:
         gains = 1.0 + np.array(
-            [0.10 * cast.warmth + 0.05 * cast.tint, -0.10 * cast.tint, -0.30 * cast.warmth + 0.05 * cast.tint]
+            [0.08 * cast.warmth + 0.04 * cast.tint, -0.08 * cast.tint, -0.20 * cast.warmth + 0.04 * cast.tint]
         )
         level = level * gains / max(1.0, gains.max())
     if exposure is not None:

@@ -174,7 +174,7 @@ def handwrite(picture: np.ndarray, effect: fx.Handwriting, clean_map: PageMap, p
     rng, px_per_mm = np.random.default_rng(effect.seed), clean_map.homography[0, 0]
     rows, columns = picture.shape[:2]
     for k in range(effect.count):
-        height_mm = rng.uniform(0.022, 0.04) * min(page_mm[1], page_mm[0])
+        height_mm = rng.uniform(0.03, 0.055) * min(page_mm)
         words = k == 0 or rng.random() < 0.55
         strokes = write(REMARKS[int(rng.integers(len(REMARKS)))], height_mm, rng) if words else _mark(rng, height_mm)
         low = rng.random()

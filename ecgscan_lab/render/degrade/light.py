@@ -1,27 +1,55 @@
 """Light on the page: shading of folds and wrinkles, shadows, lamps, dark corners, glare."""
 
+# Kernels are typed by Numba when they are compiled.
+# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
 import math
 
 import cv2
 import numpy as np
+from numba import njit
 
 from ecgscan_lab.render.degrade import effects as fx
 from ecgscan_lab.render.degrade.params import DegradeParams
-from ecgscan_lab.render.degrade.warp import Lattice
+from ecgscan_lab.render.degrade.warp import MARGIN, Lattice
 
-RELIEF = 1.25
+RELIEF = 0.95
 """Change of brightness with slope: half the light comes from everywhere, half from a lamp 30 degrees up."""
 
-WEAR = 1.6
+WEAR = 1.2
 """Brightness of a worn ridge line, or darkness of a valley, in terms of height over width."""
 
 SHADOW_RGB = np.array([1.0, 0.97, 0.87], np.float32)
 """How much of a shadow's darkness each colour takes: the sky lights shadows blue."""
 
-FULL = 200.0
-"""Grey level of gain 1 in an 8-bit gain map, which leaves room for slopes that face the lamp."""
+HEADROOM = 0.6
+"""Share of the brightest gain above 1 that the camera's exposure takes back."""
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _shade(picture, gain, step, margin, out):
+    """Multiply a picture by a gain on its lattice, interpolated linearly."""
+    height, width = picture.shape[0], picture.shape[1] // 3
+    rows, columns, channels = gain.shape
+    here = np.empty((columns, channels), np.float32)
+    line = np.empty(3 * width, np.float32)
+    for y in range(height):
+        v = np.float32((y + 0.5) / step - 0.5 + margin)
+        j = min(int(v), rows - 2)
+        b = np.float32(v - j)
+        for i in range(columns):
+            for c in range(channels):
+                here[i, c] = gain[j, i, c] + b * (gain[j + 1, i, c] - gain[j, i, c])
+        for x in range(width):
+            u = np.float32((x + 0.5) / step - 0.5 + margin)
+            i = int(u)
+            a = np.float32(u - i)
+            for c in range(3):
+                k = c if channels == 3 else 0
+                line[3 * x + c] = here[i, k] + a * (here[i + 1, k] - here[i, k])
+        for x in range(3 * width):
+            out[y, x] = np.uint8(min(np.float32(picture[y, x]) * line[x] + np.float32(0.5), np.float32(255.0)))
 
 
 def _plan(lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
@@ -48,19 +76,16 @@ def _shadow(effect: fx.Shadow, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Depth of the shadow, 0 to 1, on the lattice."""
     rng, deepest = np.random.default_rng(effect.seed), np.zeros(np.broadcast(x, y).shape, np.float32)
     for _ in range(effect.count):
-        kind, turn = rng.random(), rng.uniform(0, 2 * math.pi)
-        c, s, off = np.float32(math.cos(turn)), np.float32(math.sin(turn)), np.float32(rng.uniform(-0.5, 0.4))
+        kind, turn, soft = rng.random(), rng.uniform(0, 2 * math.pi), effect.softness
+        c, s, off = np.float32(math.cos(turn)), np.float32(math.sin(turn)), np.float32(rng.uniform(-0.4, 0.45))
         across, along = x * c + y * s, y * c - x * s
-        swing, phase = np.float32(rng.uniform(0.0, 0.06)), np.float32(rng.uniform(0, 6))
-        across = across + swing * np.sin(along * np.float32(rng.uniform(2, 5)) + phase)
-        if kind < 0.5:  # someone between the lamp and the table
-            inside = across - off
-        elif kind < 0.75:  # an arm or a pen
-            inside = np.float32(rng.uniform(0.06, 0.25)) - np.abs(across - off)
-        else:  # a head or a phone
-            wide, long = rng.uniform(0.25, 0.6), rng.uniform(0.3, 0.9)
-            inside = np.float32(wide) * (1 - np.hypot((across - off) / wide, (along - off) / long, dtype=np.float32))
-        t = np.clip(0.5 + inside / np.float32(2 * effect.softness), 0.0, 1.0)
+        swing, phase = np.float32(rng.uniform(0.0, 0.05)), np.float32(rng.uniform(0, 6))
+        inside = across - off + swing * np.sin(along * np.float32(rng.uniform(2, 5)) + phase)
+        if kind > 0.6:  # not all that lies on one side: an arm, a phone or a head reaches in
+            wide, soft = np.float32(rng.uniform(0.12, 0.5)), max(soft, 0.04)
+            beside = wide - np.abs(along - np.float32(rng.uniform(-0.5, 0.5)))
+            inside = np.minimum(inside, beside) - 0.5 * np.maximum(wide / 2 - np.abs(inside - beside), 0.0)
+        t = np.clip(0.5 + inside / np.float32(2 * soft), 0.0, 1.0)
         np.maximum(deepest, t * t * (3 - 2 * t), out=deepest)
     return deepest
 
@@ -92,13 +117,21 @@ def combine(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray |
     return np.asarray(first * second)
 
 
+def expose(gain: np.ndarray | None) -> np.ndarray | None:
+    """Darken all by a part of what the brightest place exceeds 1, as a camera does."""
+    if gain is None:
+        return None
+    return gain * np.float32(1.0 / (1.0 + HEADROOM * max(0.0, float(gain.max()) - 1.0)))
+
+
 def apply_gain(picture: np.ndarray, gain: np.ndarray, lattice: Lattice) -> np.ndarray:
-    """Multiply a picture by a gain on the lattice."""
-    small = np.clip(gain * np.float32(FULL) + np.float32(0.5), 0, 255).astype(np.uint8)
-    large = lattice.enlarge(small)
-    if large.ndim == 2:
-        large = cv2.cvtColor(large, cv2.COLOR_GRAY2RGB)
-    return cv2.multiply(picture, large, scale=1.0 / FULL)
+    """Multiply a picture by a gain on the lattice, `[rows, columns]` or with a last axis of 3."""
+    height, width = picture.shape[:2]
+    out = np.empty_like(picture)
+    gain = np.ascontiguousarray(gain if gain.ndim == 3 else gain[..., None], np.float32)
+    flat = picture.reshape(height, 3 * width)
+    _shade(flat, gain, np.float32(lattice.step), MARGIN, out.reshape(height, 3 * width))
+    return out
 
 
 def add_glare(picture: np.ndarray, effect: fx.Glare, lattice: Lattice) -> np.ndarray:

@@ -8,7 +8,7 @@ from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.degrade import scanning
 from ecgscan_lab.render.degrade.capture import capture
 from ecgscan_lab.render.degrade.handwriting import handwrite
-from ecgscan_lab.render.degrade.light import add_glare, apply_gain, camera_gain, combine, relief_gain
+from ecgscan_lab.render.degrade.light import add_glare, apply_gain, camera_gain, combine, expose, relief_gain
 from ecgscan_lab.render.degrade.marks import press_stamp, print_barcode, stain, stick
 from ecgscan_lab.render.degrade.params import DegradeParams
 from ecgscan_lab.render.degrade.printing import paper_colour, photocopy, reprint
@@ -75,9 +75,8 @@ def _light(
     relief = camera = None
     if lattice is not None:
         relief, camera = relief_gain(lattice, params.light_deg), camera_gain(params, lattice)
-        gain = combine(relief, camera)
+        gain = expose(combine(relief, camera))
         if gain is not None:
-            gain = gain / np.maximum(np.float32(1.0), gain.max())
             picture = apply_gain(picture, gain, lattice)
     if params.background is not None:
         table = draw_background(params.background, page_map, picture.shape[:2])

@@ -107,7 +107,7 @@ def photocopy(picture: np.ndarray, effect: fx.Photocopy, px_per_mm: float) -> np
     toner = noise_window(noise_bank("coarse", 0), (height, width), rng)[..., 0]
     for _ in range(effect.generations):
         grey = cv2.GaussianBlur(grey, (3, 3), max(0.3, 0.09 * px_per_mm))
-        grey = cv2.LUT(cv2.addWeighted(grey, 1.0, toner, 0.28, -0.28 * 128), table)
+        grey = cv2.LUT(cv2.addWeighted(grey, 1.0, toner, 0.14, -0.14 * 128), table)
     count = round(4.0 * effect.generations**1.5 * rng.uniform(0.3, 1.5))
     for x, y, r in zip(rng.random(count) * width, rng.random(count) * height, rng.random(count) ** 3, strict=True):
         radius = max(1, round(16 * (0.08 + 0.5 * r) * px_per_mm * 0.5))
