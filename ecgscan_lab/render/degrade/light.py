@@ -29,27 +29,15 @@ HEADROOM = 0.6
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _shade(picture, gain, step, margin, out):
-    """Multiply a picture by a gain on its lattice, interpolated linearly."""
-    height, width = picture.shape[0], picture.shape[1] // 3
-    rows, columns, channels = gain.shape
-    here = np.empty((columns, channels), np.float32)
-    line = np.empty(3 * width, np.float32)
-    for y in range(height):
+    """Multiply by a gain that has a value a channel and pixel along x, and a row every `step` pixels along y."""
+    for y in range(picture.shape[0]):
         v = np.float32((y + 0.5) / step - 0.5 + margin)
-        j = min(int(v), rows - 2)
+        j = int(v)
         b = np.float32(v - j)
-        for i in range(columns):
-            for c in range(channels):
-                here[i, c] = gain[j, i, c] + b * (gain[j + 1, i, c] - gain[j, i, c])
-        for x in range(width):
-            u = np.float32((x + 0.5) / step - 0.5 + margin)
-            i = int(u)
-            a = np.float32(u - i)
-            for c in range(3):
-                k = c if channels == 3 else 0
-                line[3 * x + c] = here[i, k] + a * (here[i + 1, k] - here[i, k])
-        for x in range(3 * width):
-            out[y, x] = np.uint8(min(np.float32(picture[y, x]) * line[x] + np.float32(0.5), np.float32(255.0)))
+        low, high, source, target = gain[j], gain[j + 1], picture[y], out[y]
+        for x in range(picture.shape[1]):
+            g = low[x] + b * (high[x] - low[x])
+            target[x] = np.uint8(np.int32(min(np.float32(source[x]) * g + np.float32(0.5), np.float32(255.0))))
 
 
 def _plan(lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
@@ -127,10 +115,14 @@ def expose(gain: np.ndarray | None) -> np.ndarray | None:
 def apply_gain(picture: np.ndarray, gain: np.ndarray, lattice: Lattice) -> np.ndarray:
     """Multiply a picture by a gain on the lattice, `[rows, columns]` or with a last axis of 3."""
     height, width = picture.shape[:2]
+    rows, columns = gain.shape[:2]
+    if gain.ndim == 2:
+        gain = gain[..., None].repeat(3, axis=2)
+    wide = cv2.resize(gain, (columns * lattice.step, rows), interpolation=cv2.INTER_LINEAR)
+    edge = MARGIN * lattice.step
+    wide = np.ascontiguousarray(wide[:, edge : edge + width]).reshape(rows, 3 * width)
     out = np.empty_like(picture)
-    gain = np.ascontiguousarray(gain if gain.ndim == 3 else gain[..., None], np.float32)
-    flat = picture.reshape(height, 3 * width)
-    _shade(flat, gain, np.float32(lattice.step), MARGIN, out.reshape(height, 3 * width))
+    _shade(picture.reshape(height, 3 * width), wide, lattice.step, MARGIN, out.reshape(height, 3 * width))
     return out
 
 

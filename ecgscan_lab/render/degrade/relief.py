@@ -37,45 +37,88 @@ ENDLESS = 1e6
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _add(rows, x, y, z, slope_x, slope_y, wear):
-    """Add heights, slopes and the wear of ridge lines at the points (x, y).
+def _add(row, start, stop, x, y, z, slope_x, slope_y, wear):
+    """Add one feature's height, slopes and wear of its ridge line at the points [start, stop).
 
     With u across and v along a feature: a ridge is h (1 - |u| / w)^2 (1 - (v / l)^2)^2 where both brackets are
     positive, with |u| rounded; a roll is h (u / w)^2 for u > 0; a wave is a sine of period w made of parabolas.
     """
     zero, one = x.dtype.type(0), x.dtype.type(1)
+    kind, x0, y0, c, s, h, w, length, edge = row
+    per_w, per_l, per_line = one / w, one / length, one / (2 * edge)
+    if kind == RIDGE:
+        for i in range(start, stop):
+            dx, dy = x[i] - x0, y[i] - y0
+            u, v = dx * c + dy * s, (dy * c - dx * s) * per_l
+            root = math.sqrt(u * u + edge * edge)
+            a, b = max(zero, one - (root - edge) * per_w), max(zero, one - v * v)
+            bb = h * b * b
+            z[i] += a * a * bb
+            across = -2 * a * bb * per_w * u / root
+            along = -4 * h * a * a * b * v * per_l
+            slope_x[i] += across * c - along * s
+            slope_y[i] += across * s + along * c
+            wear[i] += max(zero, one - abs(u) * per_line) * bb * per_w
+    elif kind == ROLL:
+        for i in range(start, stop):
+            t = max(zero, ((x[i] - x0) * c + (y[i] - y0) * s) * per_w)
+            z[i] += h * t * t
+            across = 2 * h * t * per_w
+            slope_x[i] += across * c
+            slope_y[i] += across * s
+    else:
+        for i in range(start, stop):
+            t = ((x[i] - x0) * c + (y[i] - y0) * s) * per_w
+            t -= math.floor(t + x.dtype.type(0.5))
+            z[i] += h * (8 * t - 16 * t * abs(t))
+            across = h * (8 - 32 * abs(t)) * per_w
+            slope_x[i] += across * c
+            slope_y[i] += across * s
+
+
+@njit(cache=True, nogil=True)
+def _add_all(rows, x, y, z, slope_x, slope_y, wear):
+    """Every feature at every point of `[n]`."""
     for k in range(rows.shape[0]):
-        kind, x0, y0, c, s, h, w, length, edge = rows[k]
-        per_w, per_l = one / w, one / length
-        if kind == RIDGE:
-            per_line = one / (2 * edge)
-            for i in range(x.shape[0]):
-                dx, dy = x[i] - x0, y[i] - y0
-                u, v = dx * c + dy * s, (dy * c - dx * s) * per_l
-                root = math.sqrt(u * u + edge * edge)
-                a, b = max(zero, one - (root - edge) * per_w), max(zero, one - v * v)
-                bb = h * b * b
-                z[i] += a * a * bb
-                across = -2 * a * bb * per_w * u / root
-                along = -4 * h * a * a * b * v * per_l
-                slope_x[i] += across * c - along * s
-                slope_y[i] += across * s + along * c
-                wear[i] += max(zero, one - abs(u) * per_line) * bb * per_w
-        elif kind == ROLL:
-            for i in range(x.shape[0]):
-                t = max(zero, ((x[i] - x0) * c + (y[i] - y0) * s) * per_w)
-                z[i] += h * t * t
-                across = 2 * h * t * per_w
-                slope_x[i] += across * c
-                slope_y[i] += across * s
+        _add(rows[k], 0, x.shape[0], x, y, z, slope_x, slope_y, wear)
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(rows, x, y, z, slope_x, slope_y, wear):
+    """Every feature on a lattice `[row, column]` whose rows are straight lines, passing over points out of reach."""
+    n = x.shape[1]
+    for k in range(rows.shape[0]):
+        kind, x0, y0, w, length, edge = rows[k, 0], rows[k, 1], rows[k, 2], rows[k, 6], rows[k, 7], rows[k, 8]
+        reach = (w + edge) * (w + edge) + length * length
+        for j in range(x.shape[0]):
+            start, stop = 0, n
+            along_x, along_y = x[j, n - 1] - x[j, 0], y[j, n - 1] - y[j, 0]
+            size = math.sqrt(along_x * along_x + along_y * along_y)
+            if kind == RIDGE and size > 0:
+                along_x, along_y = along_x / size, along_y / size
+                dx, dy = x0 - x[j, 0], y0 - y[j, 0]
+                middle, off = dx * along_x + dy * along_y, dy * along_x - dx * along_y
+                half = reach - off * off
+                if half <= 0:
+                    continue
+                half = math.sqrt(half)
+                start = _first(x[j], y[j], along_x, along_y, middle - half)
+                stop = _first(x[j], y[j], along_x, along_y, middle + half)
+            if start < stop:
+                _add(rows[k], start, stop, x[j], y[j], z[j], slope_x[j], slope_y[j], wear[j])
+
+
+@njit(cache=True, nogil=True)
+def _first(x, y, along_x, along_y, limit):
+    """First point of a straight row that lies at least `limit` along it."""
+    low, high = 0, x.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if (x[middle] - x[0]) * along_x + (y[middle] - y[0]) * along_y < limit:
+            low = middle + 1
         else:
-            for i in range(x.shape[0]):
-                t = ((x[i] - x0) * c + (y[i] - y0) * s) * per_w
-                t -= math.floor(t + x.dtype.type(0.5))
-                z[i] += h * (8 * t - 16 * t * abs(t))
-                across = h * (8 - 32 * abs(t)) * per_w
-                slope_x[i] += across * c
-                slope_y[i] += across * s
+            high = middle
+    return low
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,11 +140,13 @@ class Relief:
     diagonal_mm: float
 
     def surface(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Height in millimetres, slope to the right, slope downwards, and wear of the ridge lines, at points seen."""
-        kind = x.dtype.type
-        out = np.zeros((4, x.size), x.dtype)
-        _add(self.rows.astype(kind), x.ravel(), y.ravel(), *out)
-        return tuple(values.reshape(x.shape) for values in out)  # type: ignore[return-value]
+        """Height in millimetres, slope to the right, slope downwards, and wear of the ridge lines, at points seen.
+
+        Points are `[n]`, or a lattice `[row, column]` each of whose rows runs along a straight line.
+        """
+        z, slope_x, slope_y, wear = np.zeros((4, *x.shape), x.dtype)
+        (_add_all if x.ndim == 1 else _add_rows)(self.rows.astype(x.dtype), x, y, z, slope_x, slope_y, wear)
+        return z, slope_x, slope_y, wear
 
     def restore(self, points_mm: np.ndarray) -> np.ndarray:
         """Where on the sheet the ink lies that is seen at these points of the plane, `[n, 2]`."""
@@ -126,7 +171,7 @@ class Relief:
     def pull(self) -> float:
         """Largest |q - c| |grad z| / D, over a lattice that reaches a little beyond the sheet."""
         reach = 0.55 * self.diagonal_mm
-        line = np.linspace(-reach, reach, 96, dtype=np.float32)
+        line = np.linspace(-reach, reach, 48, dtype=np.float32)
         x, y = (np.ascontiguousarray(v) for v in np.meshgrid(line + self.centre_mm[0], line + self.centre_mm[1]))
         z, slope_x, slope_y, _ = self.surface(x, y)
         arm = np.hypot(x - self.centre_mm[0], y - self.centre_mm[1])
