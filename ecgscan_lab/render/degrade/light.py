@@ -43,11 +43,9 @@ def _shade(picture, gain, step, margin, out):
 def _plan(lattice: Lattice) -> tuple[np.ndarray, np.ndarray]:
     """Picture coordinates of the lattice: the longer side runs from -1 to 1, the centre is (0, 0)."""
     height, width = lattice.size
-    rows, columns = lattice.plane_mm.shape[1:]
-    unit = 2.0 / max(height, width)
-    x = ((np.arange(columns, dtype=np.float32) - 0.5) * lattice.step - width / 2) * unit
-    y = ((np.arange(rows, dtype=np.float32) - 0.5) * lattice.step - height / 2) * unit
-    return x[None].astype(np.float32), y[:, None].astype(np.float32)
+    unit = np.float32(2.0 / max(height, width))
+    x, y = lattice.axes()
+    return ((x - np.float32(width / 2)) * unit)[None], ((y - np.float32(height / 2)) * unit)[:, None]
 
 
 def relief_gain(lattice: Lattice, light_deg: float) -> np.ndarray | None:
