@@ -159,22 +159,23 @@ def write_pdf(record: EcgRecord, path: str | PathLike[str], page: PageSpec | Non
     grids = (thin, paper.MINOR_LINE_MM, strokes.thin), (thick, paper.MAJOR_LINE_MM, strokes.thick)
     for colour, wide, (xs, ys) in grids:
         rules = [[(x, 0.0), (x, height)] for x in xs] + [[(0.0, y), (width, y)] for y in ys]
-        axes.add_collection(LineCollection(rules, colors=colour, linewidths=wide * PT_PER_MM))
+        axes.add_collection(LineCollection(rules, colors=colour, linewidths=wide * PT_PER_MM, zorder=1.0))
     boxes = [Rectangle((x0, y0), x1 - x0, y1 - y0) for x0, y0, x1, y1 in strokes.bars]
-    axes.add_collection(PatchCollection(boxes, facecolor=ink, linewidths=0.0))
+    axes.add_collection(PatchCollection(boxes, facecolor=ink, linewidths=0.0, zorder=2.0))
     pen = page.trace_width_mm * PT_PER_MM
     for runs in strokes.traces.values():
         if runs:
             outline = Outline.make_compound_path(*(Outline(run) for run in runs))
+            outline.should_simplify = False  # every sample is kept
             style = {"facecolor": "none", "edgecolor": ink, "capstyle": "round", "joinstyle": "round"}
-            axes.add_patch(PathPatch(outline, linewidth=pen, **style))
+            axes.add_patch(PathPatch(outline, linewidth=pen, zorder=3.0, **style))
     for line in strokes.lines:
         font = FontProperties(fname=str(paper.font_file(line.font)), size=line.size_mm * PT_PER_MM)
         text = line.text.replace("$", r"\$")
         axes.text(line.x_mm, line.y_mm, text, fontproperties=font, color=ink, ha="left", va="baseline")
     content = io.BytesIO()
-    # All points are kept; letters stay letters (TrueType) instead of becoming outlines.
-    with matplotlib.rc_context({"path.simplify": False, "pdf.fonttype": 42, "pdf.compression": 6}):
+    # Letters stay letters (TrueType) instead of becoming outlines.
+    with matplotlib.rc_context({"pdf.fonttype": 42, "pdf.compression": 6}):
         FigureCanvasPdf(figure).print_pdf(content, metadata={"Creator": "ecgscan_lab", "CreationDate": None})
     return write_whole(Path(path), content.getvalue())
 
