@@ -12,7 +12,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, ExportError
+from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render.framing import MM_PER_INCH, page_homography
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.plan import page_prints
@@ -182,6 +183,25 @@ def page_truth(image: EcgImage, file_name: str) -> dict[str, Any]:
     }
 
 
+def label_mask(image: EcgImage, threshold: float = 0.25) -> np.ndarray:
+    """Which lead inks each pixel: uint8 `[height, width]`, 0 for none, else 1 (I) to 12 (V6), strips as their leads.
+
+    Where traces cross, the one that covers more of the pixel counts; COCO masks keep both.
+
+    Example:
+        >>> image = draw_page(EcgRecord("flat", np.zeros((12, 1000), np.float32), fs_hz=100.0), size=(200, 260))
+        >>> np.unique(label_mask(image)).tolist()
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
+    """
+    labels = np.zeros(image.pixels.shape[:2], np.uint8)
+    most = np.full(labels.shape, max(1, round(255 * threshold)) - 1, np.uint8)
+    for name in image.polylines:
+        coverage = image.coverage(name)
+        higher = coverage > most
+        labels[higher], most[higher] = LEADS.index(name.split()[0]) + 1, coverage[higher]
+    return labels
+
+
 def truth_json(image: EcgImage, file_name: str) -> bytes:
     """`page_truth` as UTF-8 JSON, one field of it a line."""
     lines = [f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in page_truth(image, file_name).items()]
@@ -249,8 +269,12 @@ def remake(truth: PageTruth, record: EcgRecord) -> EcgImage:
     return image
 
 
-def write_whole(path: Path, content: bytes) -> Path:
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> Path:
     """Write a file beside its place, then rename it.
+
+    Args:
+        path: the file.
+        content: its bytes, or pieces of them.
 
     Returns:
         `path`.
@@ -262,7 +286,8 @@ def write_whole(path: Path, content: bytes) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            unfinished.write_bytes(content)
+            with unfinished.open("wb") as file:
+                file.writelines([content] if isinstance(content, bytes) else content)
             unfinished.replace(path)
         except BaseException:
             unfinished.unlink(missing_ok=True)

@@ -161,25 +161,19 @@ def read_coco_page(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def join_coco(parts: Iterable[Mapping[str, Any]]) -> bytes:
-    """Join the annotations of pages into one file's content; the ids must differ already."""
+def join_coco(parts: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    """Join the annotations of pages into one file's content, piece by piece; the ids must differ already."""
+    for name, value in _frame().items():
+        yield f"{'{' if name == 'info' else ','}\n {json.dumps(name)}: {json.dumps(value)}".encode()
     images: list[str] = []
-    annotations: list[str] = []
+    yield b',\n "annotations": ['
+    comma = ""
     for part in parts:
         images += map(json.dumps, part["images"])
-        annotations += map(json.dumps, part["annotations"])
-    return "".join(_lines({**_frame(), "images": images, "annotations": annotations})).encode()
-
-
-def _lines(content: Mapping[str, Any]) -> Iterator[str]:
-    """JSON with one picture, and one annotation, a line."""
-    opening = "{"
-    for name, value in content.items():
-        yield f"{opening}\n {json.dumps(name)}: "
-        rows = name in ("images", "annotations")
-        yield ("[\n  " + ",\n  ".join(value) + "\n ]" if value else "[]") if rows else json.dumps(value)
-        opening = ","
-    yield "\n}\n"
+        for annotation in part["annotations"]:
+            yield f"{comma}\n  {json.dumps(annotation)}".encode()
+            comma = ","
+    yield ('\n ],\n "images": [\n  ' + ",\n  ".join(images) + "\n ]\n}\n").encode()
 
 
 def _frame() -> dict[str, Any]:

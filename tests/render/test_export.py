@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,17 @@ from PIL import Image
 
 from ecgscan_lab.data.synthetic import synthetic_records
 from ecgscan_lab.errors import ArgumentError, ExportError
+from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render import PageSpec, draw_page, sample_layout
-from ecgscan_lab.render.export import encode_picture, page_truth, read_page_truth, remake, write_page, write_whole
+from ecgscan_lab.render.export import (
+    encode_picture,
+    label_mask,
+    page_truth,
+    read_page_truth,
+    remake,
+    write_page,
+    write_whole,
+)
 
 PAGES = {
     "plain": (PageSpec(), None),
@@ -117,6 +125,17 @@ def test_a_stem_is_a_plain_name(record, tmp_path, stem):
         write_page(draw_page(record, size=(64, 64)), tmp_path, stem)
 
 
+def test_the_label_mask_holds_each_leads_ink(record):
+    image = draw_page(record, PageSpec(rhythm=("II",), gain_mm_per_mv=20.0), size=(400, 520))
+    labels, inked = label_mask(image), np.zeros((400, 520), bool)
+    for name in image.polylines:
+        mask = image.mask(name)
+        number = LEADS.index(name.split()[0]) + 1
+        assert (labels[mask] == number).mean() > 0.9
+        inked |= mask
+    np.testing.assert_array_equal(labels > 0, inked)
+
+
 def test_another_record_cannot_remake_the_page(record, tmp_path):
     write_page(draw_page(record, size=(200, 260)), tmp_path, "p")
     truth = read_page_truth(tmp_path / "p.json")
@@ -158,17 +177,15 @@ def test_damaged_truth_is_a_typed_error(record, tmp_path):
         read_page_truth(tmp_path / "absent.json")
 
 
-def test_a_full_disk_leaves_no_half_a_file_and_says_so(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_half_a_file_and_says_so(tmp_path):
     (tmp_path / "p.png").write_bytes(b"old")
 
-    def full(self, content):
-        with self.open("wb") as file:
-            file.write(content[:2])
+    def pieces():
+        yield b"new "
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ExportError, match="No space left") as caught:
-        write_whole(tmp_path / "p.png", b"new content")
+        write_whole(tmp_path / "p.png", pieces())
     assert "make room" in caught.value.fix
     assert [file.name for file in tmp_path.iterdir()] == ["p.png"]
     assert (tmp_path / "p.png").read_text() == "old"
