@@ -22,9 +22,10 @@ import numpy as np
 
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, ExportError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render.framing import MM_PER_INCH, page_homography
+from ecgscan_lab.render.framing import MM_PER_INCH, page_frame, page_homography
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.plan import page_prints
+from ecgscan_lab.render.png import png_bytes
 from ecgscan_lab.render.renderer import draw_page
 from ecgscan_lab.types import EcgImage, EcgRecord, PageMap
 
@@ -109,34 +110,40 @@ def write_page(
     """
     if not stem or stem != Path(stem).name or stem.startswith("."):
         raise ArgumentError(f"stem is {stem!r}", field="stem", expected="a file name without folders")
-    content = encode_picture(image, format, quality)
+    dpi = page_dpi(image.page, image.pixels.shape[:2]) if isinstance(image.page, PageSpec) else None
+    content = encode_picture(image.pixels, format, quality, dpi)
     path = Path(folder) / f"{stem}{FORMATS[format]}"
     if truth:
         write_whole(path.with_suffix(".json"), truth_json(image, path.name))
     return write_whole(path, content)
 
 
-def encode_picture(image: EcgImage, format: str = "png", quality: int = 90) -> bytes:  # noqa: A002
-    """Encode a page's pixels; PNG and JPEG carry the dots an inch of the page's centre.
+def encode_picture(pixels: np.ndarray, format: str = "png", quality: int = 90, dpi: float | None = None) -> bytes:  # noqa: A002
+    """Encode pixels, uint8 `[height, width, 3]`; PNG and JPEG note the dots an inch.
 
     Raises:
         ArgumentError: unknown format or quality.
     """
-    from PIL import Image
-
     if format not in FORMATS:
         raise ArgumentError(f"no format {format!r}", field="format", expected=f"one of {', '.join(FORMATS)}")
     if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
         raise ArgumentError(f"quality is {quality!r}", field="quality", expected="a whole number from 1 to 100")
-    dpi = round(float(np.mean(image.grid_spacing_px)) * MM_PER_INCH, 2)
-    options: dict[str, dict[str, Any]] = {
-        "png": {"compress_level": 1, "dpi": (dpi, dpi)},
-        "jpeg": {"quality": quality, "subsampling": 0, "dpi": (round(dpi), round(dpi))},
-        "webp": {"quality": quality, "method": 2},
-    }
+    if format == "png":
+        return png_bytes(pixels, dpi)
+    from PIL import Image
+
+    options: dict[str, Any] = {"quality": quality}
+    options |= {"method": 2} if format == "webp" else {"subsampling": 0}
+    if format == "jpeg" and dpi is not None:
+        options["dpi"] = (round(dpi), round(dpi))
     content = io.BytesIO()
-    Image.fromarray(image.pixels).save(content, format, **options[format])
+    Image.fromarray(pixels).save(content, format, **options)
     return content.getvalue()
+
+
+def page_dpi(page: PageSpec, size: tuple[int, int]) -> float:
+    """Pixels an inch of a flat page in a picture of this size."""
+    return page_frame(page, size)[0] * MM_PER_INCH
 
 
 def page_truth(image: EcgImage, file_name: str) -> dict[str, Any]:

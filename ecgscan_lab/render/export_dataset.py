@@ -18,16 +18,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, ExportError
-from ecgscan_lab.render.export import label_mask, write_page, write_whole
+from ecgscan_lab.render.export import encode_picture, label_mask, page_dpi, write_page, write_whole
 from ecgscan_lab.render.export_coco import coco_page, join_coco, read_coco_page
 from ecgscan_lab.render.export_progress import Progress
 from ecgscan_lab.render.export_settings import VECTOR_FORMATS, RenderSettings, page_seed
 from ecgscan_lab.render.export_vector import write_pdf, write_svg
+from ecgscan_lab.render.framing import page_size_px
+from ecgscan_lab.render.page import PageSpec
+from ecgscan_lab.render.png import png_bytes
 from ecgscan_lab.render.record_sources import RecordSource, find_records
-from ecgscan_lab.render.renderer import draw_page
+from ecgscan_lab.render.renderer import degradation_for, draw_page, draw_pages
 from ecgscan_lab.types import EcgRecord, SkippedRecord
 
 MANIFEST = "render.json"
@@ -81,8 +82,8 @@ def render_dataset(
     """Draw every recording of a source into numbered pictures with ground truth.
 
     `out` gets `000000.png` with `000000.json` and so on (below `shard-00000` when there are shards), `index.csv`
-    (number, file, record, copy, seed), `skipped.csv` where recordings were bad, `coco.json` when asked for, and
-    `render.json`, the settings. A page's number is the place of its recording in the source. Run again, it draws what
+    (number, file, record, copy, seed), `skipped.csv` where recordings were bad, when asked for `coco.json` (and each page's
+    part of it, `000000.coco.json`), and `render.json`, the settings. A page's number is the place of its recording in the source. Run again, it draws what
     is missing; with other settings it refuses.
 
     Args:
@@ -300,9 +301,13 @@ def _draw_one(record: EcgRecord, seed: int, settings: RenderSettings, folder: Pa
         write = write_svg if settings.format == "svg" else write_pdf
         write(record, path.with_name(path.name + settings.suffix), page)
         return
+    if settings.truth == "none" and not settings.masks:
+        picture = path.with_name(path.name + settings.suffix)
+        write_whole(picture, _encode_alone(record, page, seed, settings))
+        return
     image = draw_page(record, page, settings.degrade, size=settings.size, seed=seed, dpi=settings.dpi)
     if settings.masks:
-        write_whole(path.with_name(f"{path.name}.mask.png"), _grey_png(label_mask(image)))
+        write_whole(path.with_name(f"{path.name}.mask.png"), png_bytes(label_mask(image)))
     if settings.truth in ("coco", "both"):
         part = coco_page(image, f"{path.name}{settings.suffix}", image_id=task.number)
         write_whole(path.with_name(f"{path.name}.coco.json"), b"".join(join_coco([part])))
@@ -316,12 +321,12 @@ def _draw_one(record: EcgRecord, seed: int, settings: RenderSettings, folder: Pa
     )
 
 
-def _grey_png(labels: np.ndarray) -> bytes:
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(labels).save(content, "png", compress_level=6)
-    return content.getvalue()
+def _encode_alone(record: EcgRecord, page: PageSpec, seed: int, settings: RenderSettings) -> bytes:
+    """The same picture without its ground truth, which takes longer than the pixels."""
+    size = page_size_px(page, settings.size, settings.dpi)
+    params = degradation_for(settings.degrade, seed)
+    pixels = draw_pages(record.signal_mv[None], record.fs_hz, page, size, degrade=params, n_threads=1)[0]
+    return encode_picture(pixels, settings.format, settings.quality, page_dpi(page, size))
 
 
 def _with_folders(

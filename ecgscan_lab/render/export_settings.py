@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ import numpy as np
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.export import FORMATS
 from ecgscan_lab.render.framing import page_size_px
-from ecgscan_lab.render.page import PageSpec
+from ecgscan_lab.render.machines import MACHINES
+from ecgscan_lab.render.page import PAPERS_MM, PageSpec
 from ecgscan_lab.render.renderer import degradation_for
 from ecgscan_lab.render.variation import sample_layout, sample_page
 
@@ -108,6 +111,46 @@ class RenderSettings:
             return self.page
         rng = np.random.default_rng([seed, 1])
         return sample_page(rng, self.page) if self.vary == "looks" else sample_layout(rng)
+
+
+def page_named(name: str, **changes: Any) -> PageSpec:
+    """A page by one word, as the command line takes it, with some fields changed.
+
+    Args:
+        name: "standard", "compact", a sheet of `PAPERS_MM`, a family of `MACHINES`, or a JSON file of fields.
+        changes: fields of `PageSpec`. Where they change which rows there are, rows are spread evenly again.
+
+    Returns:
+        The page.
+
+    Raises:
+        ArgumentError: no such page or file.
+        PageError: the page could not be drawn.
+
+    Example:
+        >>> page_named("cardiofax", rhythm=("II",)).layout, page_named("compact", grid="blue").grid
+        ('6x2', 'blue')
+    """
+    if {"layout", "rhythm"} & set(changes):
+        changes = {"first_baseline_mm": None, "row_pitch_mm": None, "strip_shift_mm": 0.0} | changes
+    if name == "standard":
+        return PageSpec(**changes)
+    if name == "compact":
+        return PageSpec.compact(**changes)
+    if name in PAPERS_MM:
+        return PageSpec.on(name, **changes)
+    if name in MACHINES:
+        return PageSpec.machine(name, **changes)
+    if not name.endswith(".json"):
+        known = ("standard", "compact", *PAPERS_MM, *MACHINES)
+        raise ArgumentError(f"no page {name!r}", field="page", expected=f"one of {', '.join(known)}, or a JSON file")
+    try:
+        values = json.loads(Path(name).read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise TypeError("no JSON object")
+    except (OSError, ValueError, TypeError) as error:
+        raise ArgumentError(f"cannot read the page ({type(error).__name__})", file=name, field="page") from error
+    return PageSpec.from_dict(values | changes)
 
 
 def page_seed(seed: int, name: str, copy: int = 0) -> int:

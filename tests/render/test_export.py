@@ -113,10 +113,10 @@ def test_formats_and_their_resolution(record, tmp_path):
                 assert picture.info["dpi"][0] == pytest.approx(72, abs=0.02)
     assert not (tmp_path / "p.json").exists()
     with pytest.raises(ArgumentError, match="format"):
-        encode_picture(image, "tiff")
+        encode_picture(image.pixels, "tiff")
     for quality in (0, 101, 50.5, True):
         with pytest.raises(ArgumentError, match="quality"):
-            encode_picture(image, "jpeg", quality)
+            encode_picture(image.pixels, "jpeg", quality)
 
 
 @pytest.mark.parametrize("stem", ["", "a/b", "../x", ".hidden"])

@@ -59,7 +59,9 @@ def test_each_trace_has_its_mask_and_the_box_around_it(pages):
         assert all(edge.any() for edge in edges)
         low, high = np.array(pages[1].boxes[name]).reshape(2, 2)
         assert np.abs(np.array([x, y]) - low).max() < 2.0  # ends of a thin pen ink less than a quarter of a pixel
-        assert np.abs(np.array([x + width, y + height]) - high).max() < 2.0  # ends of a thin pen ink less than a quarter of a pixel
+        assert (
+            np.abs(np.array([x + width, y + height]) - high).max() < 2.0
+        )  # ends of a thin pen ink less than a quarter of a pixel
     assert names[by_name["text V1"]["category_id"]] == "text"
     assert names[by_name["pulse 1"]["category_id"]] == "pulse"
 
