@@ -12,12 +12,13 @@ import numpy as np
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.degrade import effects as fx
 from ecgscan_lab.render.degrade.params import EFFECTS, DegradeParams
+from ecgscan_lab.render.degrade.ranges import MAX_SEED, Effect
 
 Rng = np.random.Generator
 
 
 def _seed(rng: Rng) -> int:
-    return int(rng.integers(fx.MAX_SEED))
+    return int(rng.integers(MAX_SEED))
 
 
 def _sign(rng: Rng) -> float:
@@ -139,7 +140,7 @@ def _noise(rng: Rng, s: float) -> fx.Noise:
     return fx.Noise(24.0 * s * _near(rng), float(rng.uniform(0.1, 0.6)), grain, _seed(rng))
 
 
-SAMPLERS: dict[str, Callable[[Rng, float], fx.Effect]] = {
+SAMPLERS: dict[str, Callable[[Rng, float], Effect]] = {
     "rotation": lambda rng, s: fx.Rotation(15.0 * s * _sign(rng) * _near(rng)),
     "perspective": _perspective,
     "crop": lambda rng, s: fx.Crop(0.15 * s * _near(rng), **_place(rng)),
@@ -357,12 +358,13 @@ def sample_params(rng: Rng, preset: str = "paper", strength: float = 1.0) -> Deg
         chosen = PRESETS[chosen.of[int(rng.integers(len(chosen.of)))]]
     if strength == 0.0:
         return DegradeParams()
-    drawn: dict[str, fx.Effect | float] = {}
+    drawn: dict[str, Effect | float] = {}
     for name, (probability, low, high) in chosen.odds.items():
         if rng.random() < probability:
             drawn[name] = SAMPLERS[name](rng, strength * float(rng.uniform(low, high)))
-    if chosen.under and "background" in drawn:
-        drawn["background"] = replace(drawn["background"], kind=_choice(rng, *chosen.under))  # type: ignore[arg-type]
+    table = drawn.get("background")
+    if chosen.under and isinstance(table, fx.Background):
+        drawn["background"] = replace(table, kind=_choice(rng, *chosen.under))
     if chosen.odds:
         drawn["light_deg"] = _turn(rng)
     return DegradeParams(**drawn)  # type: ignore[arg-type]
