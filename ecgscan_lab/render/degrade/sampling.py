@@ -255,7 +255,7 @@ PRESETS: dict[str, Preset] = {
             "moire": (0.03, 0.1, 0.5),
             "colour_cast": (0.8, 0.05, 0.6),
             "exposure": (0.9, 0.2, 0.8),
-            "noise": (0.9, 0.05, 0.25),
+            "noise": (0.9, 0.03, 0.2),
             "sharpening": (0.6, 0.1, 0.6),
             "jpeg": (1.0, 0.1, 0.5),
         },
@@ -303,16 +303,21 @@ def _check_strength(strength: float) -> float:
     return float(strength)
 
 
-def sample_effect(rng: Rng, name: str, strength: float = 1.0) -> DegradeParams:
+SETTINGS = {"background": ("framing",), "edge_shadow": ("framing", "background")}
+"""Other effects that one needs to be seen at all."""
+
+
+def sample_effect(rng: Rng, name: str, strength: float = 1.0, *, in_setting: bool = False) -> DegradeParams:
     """Draw the parameters of one effect alone, for sliders and contact sheets.
 
     Args:
         rng: source of the choices; the same generator state gives the same choices at every strength.
         name: a key of `EFFECTS`.
         strength: 0 leaves the page as it is, 1 is a bad page.
+        in_setting: add what the effect needs to be seen: a table its paper, a shadow its table.
 
     Returns:
-        Parameters with that effect, and the light it needs to be seen.
+        Parameters with that effect.
 
     Raises:
         ArgumentError: no such effect, or the strength lies outside 0 to 1.
@@ -326,7 +331,10 @@ def sample_effect(rng: Rng, name: str, strength: float = 1.0) -> DegradeParams:
     strength = _check_strength(strength)
     if strength == 0.0:
         return DegradeParams()
-    return DegradeParams(**{name: SAMPLERS[name](rng, strength)})  # type: ignore[arg-type]
+    drawn = {name: SAMPLERS[name](rng, strength)}
+    for other in SETTINGS.get(name, ()) if in_setting else ():
+        drawn[other] = SAMPLERS[other](rng, 0.8)
+    return DegradeParams(**drawn)  # type: ignore[arg-type]
 
 
 def sample_params(rng: Rng, preset: str = "paper", strength: float = 1.0) -> DegradeParams:
