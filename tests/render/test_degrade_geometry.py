@@ -55,22 +55,30 @@ def lattice_mm(columns=9, rows=7):
     return np.column_stack([x.ravel(), y.ravel()])
 
 
-def centroid_errors(ink, expected, reach=7):
-    """Distance from each expected place to the centroid of the ink around it, for those well inside the picture."""
-    errors = []
+def centroid_offsets(ink, expected, reach=7):
+    """From each expected place to the centroid of the ink around it `[n, 2]`, for those well inside the picture."""
+    offsets = []
     for x, y in expected:
         i, j = int(y), int(x)
         if reach <= i < ink.shape[0] - reach and reach <= j < ink.shape[1] - reach:
             patch = ink[i - reach : i + reach + 1, j - reach : j + reach + 1]
             assert patch.sum() > 100, "the dot is not where the map says"
             rows, columns = np.mgrid[i - reach : i + reach + 1, j - reach : j + reach + 1] + 0.5
-            errors.append(np.hypot((patch * columns).sum() / patch.sum() - x, (patch * rows).sum() / patch.sum() - y))
-    return np.array(errors)
+            offsets.append(((patch * columns).sum() / patch.sum() - x, (patch * rows).sum() / patch.sum() - y))
+    return np.array(offsets)
+
+
+def check_follows(ink, expected, worst_px, reach=7):
+    """Every dot lies where the map says, and together they lie neither left, right, above nor below of it."""
+    offsets = centroid_offsets(ink, expected, reach)
+    assert len(offsets) > 35
+    assert np.hypot(*offsets.T).max() < worst_px
+    assert np.abs(offsets.mean(axis=0)).max() < 0.06
 
 
 def ink_of(params, size, points_mm):
     """Darkness of dots after degradation, less what shading does to an empty page."""
-    dots = dotted(clean_size(params, size), points_mm, 2.5)
+    dots = dotted(clean_size(params, size), points_mm, 3.0)
     pixels, page_map = degrade(params, size, dots)
     blank, _ = degrade(params, size)
     share = 1.0 - pixels[..., 0] / np.maximum(blank[..., 0], 1.0)
@@ -81,18 +89,14 @@ def ink_of(params, size, points_mm):
 @pytest.mark.parametrize("name", GEOMETRIC)
 def test_pixels_follow_the_map_under_each_effect(name, size):
     ink, page_map = ink_of(sample_effect(np.random.default_rng(3), name), size, lattice_mm())
-    errors = centroid_errors(ink, page_map.to_px(lattice_mm()))
-    assert len(errors) > 35
-    assert errors.max() < 0.3
+    check_follows(ink, page_map.to_px(lattice_mm()), worst_px=0.3)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_pixels_follow_the_map_under_all_effects_together(size):
     for seed in range(2 if size[0] > 1000 else 6):
         ink, page_map = ink_of(all_at_once(seed), size, lattice_mm())
-        errors = centroid_errors(ink, page_map.to_px(lattice_mm()))
-        assert len(errors) > 35
-        assert errors.max() < 0.5
+        check_follows(ink, page_map.to_px(lattice_mm()), worst_px=0.5)
 
 
 @pytest.mark.parametrize("preset", ["scan", "photo", "paper"])
@@ -182,7 +186,7 @@ def test_rotation_is_clockwise_and_by_its_degrees():
 def test_coverage_is_sampled_as_the_pixels_are():
     params, size = all_at_once(3), (448, 448)
     shape = clean_size(params, size)
-    dots = dotted(shape, lattice_mm(), 2.5)
+    dots = dotted(shape, lattice_mm(), 3.0)
     page_map = sheet_map(params, PAGE_MM, size, flat_map(size))
     coverage = warp_coverage(255 - dots[..., 0], flat_map(shape), page_map, size)
     ink, _ = ink_of(params, size, lattice_mm())
@@ -195,6 +199,15 @@ def test_a_flat_page_keeps_its_map_and_size():
     params, flat = DegradeParams(noise=fx.Noise(5.0)), flat_map((448, 448))
     assert sheet_map(params, PAGE_MM, (448, 448), flat) is flat
     assert clean_size(params, (448, 448)) == (448, 448)
+
+
+def test_clean_pages_are_drawn_about_as_large_as_they_will_appear():
+    whole = clean_size(DegradeParams(rotation=fx.Rotation(1.0)), (448, 448))[0]
+    far = clean_size(DegradeParams(rotation=fx.Rotation(1.0), framing=fx.Framing(0.5)), (448, 448))[0]
+    near = clean_size(DegradeParams(rotation=fx.Rotation(1.0), crop=fx.Crop(0.2)), (448, 448))[0]
+    assert far == pytest.approx(whole / 2, abs=1)
+    assert near == pytest.approx(whole / 0.8, abs=1)
+    assert clean_size(DegradeParams(framing=fx.Framing(0.2)), (16, 16)) == (16, 16)
 
 
 def test_a_page_is_degraded_once():
@@ -212,7 +225,7 @@ def test_other_bends_than_our_own_are_followed_too():
             return points_mm / (1.02, 0.97)
 
     size = (600, 800)
-    dots = 255 - dotted(size, lattice_mm(), 2.5)[..., 0]
+    dots = 255 - dotted(size, lattice_mm(), 3.0)[..., 0]
     page_map = PageMap(flat_map(size).homography, Stretch())
     ink = warp_coverage(dots, flat_map(size), page_map, size)
-    assert centroid_errors(ink.astype(float), page_map.to_px(lattice_mm())).max() < 0.3
+    check_follows(ink.astype(float), page_map.to_px(lattice_mm()), worst_px=0.3)

@@ -59,6 +59,13 @@ def test_an_effect_alone_is_present_at_any_strength_but_zero(name):
         assert sample_effect(np.random.default_rng(2), name, strength).active == (name,)
 
 
+def test_an_effect_can_bring_what_it_needs_to_be_seen():
+    alone = sample_effect(np.random.default_rng(2), "edge_shadow")
+    seen = sample_effect(np.random.default_rng(2), "edge_shadow", in_setting=True)
+    assert set(seen.active) == {"edge_shadow", "background", "framing"}
+    assert seen.edge_shadow == alone.edge_shadow
+
+
 def test_strength_scales_one_and_the_same_draw():
     weak, strong = (sample_effect(np.random.default_rng(4), "rotation", s).rotation.degrees for s in (0.25, 1.0))
     assert strong == pytest.approx(4 * weak)

@@ -192,5 +192,5 @@ def handwrite(picture: np.ndarray, effect: fx.Handwriting, clean_map: PageMap, p
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         draw_strokes(mask, [stroke - (x0, y0) for stroke in strokes], pen_px, rng)
         if pen_px > 2.0:
-            mask = cv2.GaussianBlur(mask, (3, 3), 0.7)
+            cv2.GaussianBlur(mask, (3, 3), 0.7, dst=mask)
         tint(picture, mask, x0, y0, PENS[effect.pen], effect.darkness * (0.7 if effect.pen == "pencil" else 1.0))

@@ -36,6 +36,8 @@ MAX_PULL = 0.6
 
 ENDLESS = 1e6
 
+Row = tuple[float, ...]
+
 MAX_ITERATIONS, TOLERANCE_MM = 60, 1e-6
 
 
@@ -214,11 +216,12 @@ class Relief:
         return cls(rows, (float(x), float(y)), float(values["distance_mm"]), float(values["diagonal_mm"]))
 
 
-def _folds(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[float, ...]]:
+def _folds(params: DegradeParams, aspect: tuple[float, float]) -> list[Row]:
     folds = params.folds
     if folds is None:
         return []
-    rng, rows = np.random.default_rng(folds.seed), []
+    rng = np.random.default_rng(folds.seed)
+    rows: list[Row] = []
     for count, upright in ((folds.across, True), (folds.down, False)):
         for k in range(count):
             at = ((k + 1) / (count + 1) + rng.normal(0.0, 0.01)) * aspect[0 if upright else 1]
@@ -229,11 +232,12 @@ def _folds(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[flo
     return rows
 
 
-def _creases(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[float, ...]]:
+def _creases(params: DegradeParams, aspect: tuple[float, float]) -> list[Row]:
     creases = params.creases
     if creases is None:
         return []
-    rng, rows = np.random.default_rng(creases.seed), []
+    rng = np.random.default_rng(creases.seed)
+    rows: list[Row] = []
     for _ in range(creases.count):
         x, y = rng.uniform(0.1, 0.9, 2) * aspect
         turn = rng.uniform(0.0, math.pi)
@@ -243,11 +247,12 @@ def _creases(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[f
     return rows
 
 
-def _wrinkles(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[float, ...]]:
+def _wrinkles(params: DegradeParams, aspect: tuple[float, float]) -> list[Row]:
     wrinkles = params.wrinkles
     if wrinkles is None:
         return []
-    rng, rows = np.random.default_rng(wrinkles.seed), []
+    rng = np.random.default_rng(wrinkles.seed)
+    rows: list[Row] = []
     for _ in range(wrinkles.count):
         x, y = rng.uniform(-0.05, 1.05, 2) * aspect
         turn, width = rng.uniform(0.0, math.pi), rng.uniform(0.02, 0.1)
@@ -262,7 +267,7 @@ def _wrinkles(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[
     return rows
 
 
-def _curl(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[float, ...]]:
+def _curl(params: DegradeParams, aspect: tuple[float, float]) -> list[Row]:
     curl = params.curl
     if curl is None:
         return []
@@ -286,8 +291,8 @@ def sheet_relief(params: DegradeParams, page_mm: tuple[float, float]) -> Relief 
     Example:
         >>> from ecgscan_lab.render.degrade import effects as fx
         >>> relief = sheet_relief(DegradeParams(curl=fx.Curl(0.05)), (280.0, 216.0))
-        >>> np.abs(relief.restore(relief.displace([[250.0, 30.0]])) - [[250.0, 30.0]]).max() < 1e-5
-        True
+        >>> np.round(relief.restore(relief.displace([[250.0, 30.0]])), 4).tolist()
+        [[250.0, 30.0]]
     """
     if not params.bends:
         return None
