@@ -11,6 +11,7 @@
     lead_consistency   Eq. 6-7  the limb-lead laws, `rule_loss`; and a true penalty on breaking them, `violation_loss`
     objective          Eq. 8-9  the weighted sum
     gather                      negatives from all processes
+    logit_scale                 a learnable temperature within bounds
     registry                    `LOSSES` by name, and `as_feature_loss`: any of them, or yours, as `Features -> scalar`
 
 Equation numbers are those of ECG-Scan (2026), arXiv 2604.01526.
@@ -22,6 +23,7 @@ from ecgscan_lab.losses.contrastive import contrastive_loss, report_targets, smo
 from ecgscan_lab.losses.gather import gather_features
 from ecgscan_lab.losses.gram import gram_loss, gram_volume
 from ecgscan_lab.losses.lead_consistency import rule_loss, violation_loss
+from ecgscan_lab.losses.logit_scale import LogitScale
 from ecgscan_lab.losses.objective import Weights, objective
 from ecgscan_lab.losses.pairwise import pairwise_loss
 from ecgscan_lab.losses.pmrl import pmrl_loss
@@ -36,6 +38,7 @@ from ecgscan_lab.losses.waveform import correlation_loss, spectral_loss
 __all__ = [
     "LOSSES",
     "FeatureLoss",
+    "LogitScale",
     "Weights",
     "as_feature_loss",
     "barlow_twins_loss",
