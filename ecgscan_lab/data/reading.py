@@ -8,20 +8,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
 from ecgscan_lab.data.paths import inside
-from ecgscan_lab.data.resampling import check_rate_and_length
+from ecgscan_lab.data.resampling import bridge_gaps, check_rate_and_length
 from ecgscan_lab.data.splits import check_assignment, check_splits, find_duplicate_signals, find_leaking_copies
 from ecgscan_lab.data.wfdb_records import OnMissing, read_record
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, RecordError, TooManyBadRecordsError
 from ecgscan_lab.types import SPLITS, Cohort, EcgRecord, SkippedRecord
 
+Gaps = Literal["keep", "skip", "fill"]
+
 
 @dataclass(frozen=True)
 class RecordRow:
-    """One row of a table of records: where the record lies, and all that the table says about it."""
+    """One row of a table of records: where the record lies, and all that the table says about it.
+
+    `path` has no suffix: the file is `path` + `suffix`, and `member` its row where it holds many records.
+    """
 
     record_id: str
     path: Path
@@ -30,6 +36,8 @@ class RecordRow:
     fold: int | None = None
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     report: str = ""
+    suffix: str = ".hea"
+    member: int | None = None
 
     @property
     def patient(self) -> str:
@@ -39,7 +47,11 @@ class RecordRow:
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """How records are read; the keywords of `load_ptbxl` and `load_folder` by the same names."""
+    """How records are read; the keywords of `load_ptbxl` and `load_folder` by the same names.
+
+    Beyond those: `unit_mv` as for `read_record`; `gaps` within a record: "keep" them as NaN, "skip" such records, or
+    "fill" them by straight lines; `zero_after_s` sets all that follows to 0 mV.
+    """
 
     fs_hz: float = 100.0
     duration_s: float = 10.0
@@ -48,9 +60,15 @@ class ReadingOptions:
     on_missing: OnMissing = "error"
     allow_flat: bool = False
     progress: bool = False
+    unit_mv: float | None = None
+    gaps: Gaps = "keep"
+    zero_after_s: float | None = None
 
     def __post_init__(self) -> None:
         check_rate_and_length(self.fs_hz, self.duration_s)
+        check_rate_and_length(self.fs_hz, self.zero_after_s)
+        if self.gaps not in get_args(Gaps):
+            raise ArgumentError(f"gaps is {self.gaps!r}", field="gaps", expected=f"one of {', '.join(get_args(Gaps))}")
         if not 0.0 <= self.max_bad_share <= 1.0:
             raise ArgumentError(f"max_bad_share is {self.max_bad_share!r}", field="max_bad_share", expected="0 to 1")
 
@@ -65,6 +83,8 @@ def load_rows(
     n_records: int | None = None,
     seed: int = 0,
     descriptions: Mapping[str, str] | None = None,
+    notes: Mapping[str, int] | None = None,
+    required_splits: Iterable[str] = SPLITS,
 ) -> Cohort:
     """Read the records of a table into a cohort.
 
@@ -77,6 +97,8 @@ def load_rows(
         n_records: read about this many, drawn by `choose_rows`; None reads all.
         seed: seed of that draw.
         descriptions: class name -> plain words.
+        notes: sentences about the table for `repairs`, each with its count.
+        required_splits: splits that must not be empty.
 
     Returns:
         The cohort, whose `signals_mv` and records share one array.
@@ -87,13 +109,21 @@ def load_rows(
     """
     n_listed = len(rows)
     if options.only_present:
-        rows = [row for row in rows if _header_of(row).exists()]
-    check_assignment([r.record_id for r in rows], [r.patient for r in rows], [r.split for r in rows])
-    notes = {"listed without files; left out by only_present": n_listed - len(rows)}
+        rows = [row for row in rows if _file_of(row).exists()]
+    check_assignment([r.record_id for r in rows], [r.patient for r in rows], [r.split for r in rows], required_splits)
     if n_records is not None:
         rows = choose_rows(rows, n_records, seed)
     records, signals_mv, skipped = _read_all(folder, rows, options)
-    return assemble_cohort(name, records, signals_mv, tasks, skipped=skipped, notes=notes, descriptions=descriptions)
+    return assemble_cohort(
+        name,
+        records,
+        signals_mv,
+        tasks,
+        skipped=skipped,
+        notes={**(notes or {}), "listed without files; left out by only_present": n_listed - len(rows)},
+        descriptions=descriptions,
+        required_splits=required_splits,
+    )
 
 
 def choose_rows(rows: Sequence[RecordRow], n_records: int, seed: int) -> list[RecordRow]:
@@ -241,23 +271,25 @@ def _read_all(
 
 
 def _read_row(folder: Path, row: RecordRow, options: ReadingOptions) -> EcgRecord:
-    header = _header_of(row)
-    if not inside(folder, header):
+    file = _file_of(row)
+    if not inside(folder, file):
         raise RecordError(
             "the record is a link out of its folder",
-            file=header,
+            file=file,
             expected="a file inside the folder of the table",
             fix="copy the file there",
         )
     record = read_record(
-        header,
+        file,
         fs_hz=options.fs_hz,
         duration_s=options.duration_s,
         on_missing=options.on_missing,
         allow_flat=options.allow_flat,
+        member=row.member,
+        unit_mv=None if row.suffix == ".hea" else options.unit_mv,
     )
     return replace(
-        record,
+        _finished(record, file, options),
         record_id=row.record_id,
         patient_id=row.patient_id,
         labels={**record.labels, **row.labels},
@@ -265,6 +297,33 @@ def _read_row(folder: Path, row: RecordRow, options: ReadingOptions) -> EcgRecor
         split=row.split,
         fold=row.fold,
     )
+
+
+def _finished(record: EcgRecord, file: Path, options: ReadingOptions) -> EcgRecord:
+    """The record with its gaps treated, and silence after `zero_after_s`."""
+    signal_mv = record.signal_mv
+    repairs = list(record.provenance["repairs"])
+    if options.gaps != "keep":
+        n_recorded = round(record.provenance["native_n_samples"] / record.provenance["native_fs_hz"] * record.fs_hz)
+        inside_mv = signal_mv[:, :n_recorded]
+        gaps = np.isnan(inside_mv)
+        if gaps.any() and options.gaps == "skip":
+            raise RecordError(
+                f"samples were not recorded (NaN): {int(gaps.sum())}",
+                file=file,
+                field="gaps",
+                expected="every sample",
+                fix='pass gaps="keep" or gaps="fill"',
+            )
+        if gaps.any():
+            filled = np.stack([bridge_gaps(lead, gap) for lead, gap in zip(inside_mv, gaps, strict=True)])
+            signal_mv = np.concatenate([filled.astype(np.float32), signal_mv[:, n_recorded:]], axis=1)
+            repairs.append(f"gaps filled by straight lines: {int(gaps.sum())} samples")
+    if options.zero_after_s is not None:
+        signal_mv = signal_mv.copy()
+        signal_mv[:, round(options.zero_after_s * record.fs_hz) :] = 0.0
+        repairs.append("zeros from a given second on")
+    return replace(record, signal_mv=signal_mv, provenance={**record.provenance, "repairs": repairs})
 
 
 def _too_many(
@@ -286,8 +345,8 @@ def _too_many(
     )
 
 
-def _header_of(row: RecordRow) -> Path:
-    return row.path.parent / f"{row.path.name}.hea"
+def _file_of(row: RecordRow) -> Path:
+    return row.path.parent / f"{row.path.name}{row.suffix}"
 
 
 def _quotas(sizes: Mapping[str, int], n_records: int) -> dict[str, int]:
