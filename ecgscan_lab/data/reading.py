@@ -19,6 +19,8 @@ from ecgscan_lab.data.wfdb_records import OnMissing, read_record
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, RecordError, TooManyBadRecordsError
 from ecgscan_lab.types import SPLITS, Cohort, EcgRecord, SkippedRecord
 
+SHARED_PATIENTS = "patients in more than one split: the split is by record"
+
 Gaps = Literal["keep", "skip", "fill"]
 
 
@@ -85,6 +87,7 @@ def load_rows(
     descriptions: Mapping[str, str] | None = None,
     notes: Mapping[str, int] | None = None,
     required_splits: Iterable[str] = SPLITS,
+    split_by_record: bool = False,
 ) -> Cohort:
     """Read the records of a table into a cohort.
 
@@ -99,6 +102,7 @@ def load_rows(
         descriptions: class name -> plain words.
         notes: sentences about the table for `repairs`, each with its count.
         required_splits: splits that must not be empty.
+        split_by_record: let patients sit in several splits, and count them in `repairs`; only to repeat published work.
 
     Returns:
         The cohort, whose `signals_mv` and records share one array.
@@ -110,7 +114,8 @@ def load_rows(
     n_listed = len(rows)
     if options.only_present:
         rows = [row for row in rows if _file_of(row).exists()]
-    check_assignment([r.record_id for r in rows], [r.patient for r in rows], [r.split for r in rows], required_splits)
+    patients = [row.record_id if split_by_record else row.patient for row in rows]
+    check_assignment([row.record_id for row in rows], patients, [row.split for row in rows], required_splits)
     if n_records is not None:
         rows = choose_rows(rows, n_records, seed)
     records, signals_mv, skipped = _read_all(folder, rows, options)
@@ -123,6 +128,7 @@ def load_rows(
         notes={**(notes or {}), "listed without files; left out by only_present": n_listed - len(rows)},
         descriptions=descriptions,
         required_splits=required_splits,
+        split_by_record=split_by_record,
     )
 
 
@@ -173,6 +179,7 @@ def assemble_cohort(
     notes: Mapping[str, int] | None = None,
     descriptions: Mapping[str, str] | None = None,
     required_splits: Iterable[str] = SPLITS,
+    split_by_record: bool = False,
 ) -> Cohort:
     """Make a cohort of records and the array that holds their signals; part identical signals in two splits.
 
@@ -189,6 +196,7 @@ def assemble_cohort(
         notes: further sentences for `repairs`, each with its count; those of count 0 are dropped.
         descriptions: class name -> plain words.
         required_splits: splits that must not be empty.
+        split_by_record: as for `load_rows`.
 
     Returns:
         The cohort, hashed, with `signals_mv` already in place: the signals exist once in memory.
@@ -211,6 +219,9 @@ def assemble_cohort(
     for record in records:
         # What follows a colon (lead names, counts) belongs to one record; the sentence before it is what is counted.
         repairs.update({sentence.partition(": ")[0] for sentence in record.provenance.get("repairs", ())})
+    if split_by_record:
+        pairs_of = {(record.patient_id, record.split) for record in records}
+        repairs[SHARED_PATIENTS] += sum(n > 1 for n in Counter(patient for patient, _ in pairs_of).values())
     viewed = tuple(replace(record, signal_mv=row) for record, row in zip(records, signals_mv, strict=True))
     cohort = Cohort(
         name=name,
@@ -222,7 +233,11 @@ def assemble_cohort(
         descriptions=dict(descriptions or {}),
     )
     cohort.__dict__["signals_mv"] = signals_mv  # fills the cached property: no second copy of the signals
-    check_splits(cohort, required_splits)
+    if split_by_record:
+        ids = [record.record_id for record in viewed]
+        check_assignment(ids, ids, [record.split for record in viewed], required_splits)
+    else:
+        check_splits(cohort, required_splits)
     return cohort
 
 
