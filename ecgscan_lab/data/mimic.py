@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -165,9 +166,13 @@ def join_reports(lines: Sequence[str]) -> str:
         >>> join_reports(["Sinus rhythm", "", "--- Possible LVH ---", "Abnormal EKG."])
         'sinus rhythm. possible lvh. abnormal ecg.'
     """
-    parts = (clean_report(line).strip(" .;,-") for line in lines if line and line.strip().lower() not in ("", "nan"))
-    text = clean_report(". ".join(part for part in parts if part)).strip(" .")
+    text = ". ".join(part for line in lines if (part := _clean_line(line)))
     return f"{text}." if text else ""
+
+
+@lru_cache(maxsize=1 << 16)  # the machine has a few thousand sentences; cleaning one takes longer than all the rest
+def _clean_line(line: str) -> str:
+    return "" if line.strip().lower() == "nan" else clean_report(line).strip(" .;,-")
 
 
 def place_mimic(rows: Sequence[RecordRow], split: MimicSplit, seed: int) -> list[RecordRow]:

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import importlib
 import math
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ecgscan_lab.data.amplitudes import check_amplitudes
-from ecgscan_lab.data.paths import local_path, open_regular, read_bounded
+from ecgscan_lab.data.matlab_files import read_matlab
+from ecgscan_lab.data.paths import local_path, open_regular
 from ecgscan_lab.data.resampling import standardize
 from ecgscan_lab.data.wfdb_header import FS_RANGE_HZ, MAX_SAMPLES
 from ecgscan_lab.errors import ArgumentError, LeadError, MissingExtraError, RecordError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.types import EcgRecord
 
-MATLAB_SUFFIXES = (".mat",)
 HDF5_SUFFIXES = (".h5", ".hdf5")
-MAX_MATLAB_BYTES = 256 * 1024 * 1024  # a day of twelve leads does not fit; no published recording comes near
+MAX_MV = 1e6  # a kilovolt: no amplifier, but half-precision and single-precision files can say it
 CODE_UNIT_MV = 0.1  # CODE's documents: "at the scale 1e-4 V"
 CODE_FS_HZ = 400.0
 CHINESE_FS_HZ = 500.0  # CPSC2018 and SPH
@@ -72,12 +70,13 @@ def read_other(
         ArgumentError: `member` or `unit_mv` makes no sense for this file.
         MissingExtraError: HDF5 needs h5py.
 
-    Properties: never anything but an `EcgScanLabError`, whatever the bytes; a compressed file that would unpack to
-    more than `MAX_MATLAB_BYTES` is refused before it is unpacked.
+    Properties: never anything but an `EcgScanLabError`, whatever the bytes; a file that would unpack to too much is
+    refused instead.
     """
     file = local_path(path)
     _check_arguments(member, unit_mv)
     repairs: list[str] = []
+    documented_mv: float | None
     if file.suffix.lower() in HDF5_SUFFIXES:
         stored, native_fs_hz, documented_mv = _read_hdf5(file, member)
     else:
@@ -93,8 +92,9 @@ def read_other(
             expected="millivolts a stored unit",
             fix="pass unit_mv: 1.0 for millivolts, 0.1 for CODE",
         )
-    signal_mv = _in_order(_without_padding(file, stored, repairs) * scale_mv, repairs)
-    _check_leads(file, signal_mv, repairs)
+    stored = _without_padding(file, stored, repairs)
+    _check_leads(file, stored, MAX_MV / scale_mv, repairs)
+    signal_mv = _in_order(stored * scale_mv, repairs)
     check_amplitudes(file, signal_mv, 0.0, allow_flat, repairs)
     record = EcgRecord(
         record_id=file.stem if member is None else f"{file.stem}-{member}",
@@ -156,7 +156,7 @@ def _read_hdf5(path: Path, member: int | None) -> tuple[np.ndarray, float, float
             row = member or 0
             if row >= n_rows:
                 raise ArgumentError(f"no row {row}", file=path, field="member", expected=f"0 to {n_rows - 1}")
-            return np.asarray(tracings[row], dtype=np.float64).T, CODE_FS_HZ, CODE_UNIT_MV
+            return _double(tracings[row]).T, CODE_FS_HZ, CODE_UNIT_MV
         if member is not None:
             raise ArgumentError("the file holds one recording", file=path, field="member", expected="None")
         ecg = _dataset(path, file, "ecg", 2, MAX_SAMPLES)
@@ -170,7 +170,7 @@ def _read_hdf5(path: Path, member: int | None) -> tuple[np.ndarray, float, float
             )
         if ecg.shape[0] != len(LEADS):
             raise _wrong_shape(path, "ecg", ecg.shape, "[12, time]")
-        return np.asarray(ecg[()], dtype=np.float64), CHINESE_FS_HZ, 1.0
+        return _double(ecg[()]), CHINESE_FS_HZ, 1.0
 
 
 @contextmanager
@@ -220,9 +220,10 @@ def _wrong_shape(path: Path, name: str, shape: tuple[int, ...], expected: str) -
 
 def _read_matlab(path: Path) -> tuple[np.ndarray, float, float | None]:
     """Stored numbers `[12, time]` in float64, hertz, documented millivolts a unit or None."""
-    variables = _load_matlab(path)
-    if "ECG" in variables:
-        return _lead_rows(path, "ECG.data", _struct_field(path, variables["ECG"], "data")), CHINESE_FS_HZ, 1.0
+    variables = read_matlab(path)
+    struct = variables.get("ECG")
+    if isinstance(struct, dict) and "data" in struct:
+        return _lead_rows(path, "ECG.data", struct["data"]), CHINESE_FS_HZ, 1.0
     if "feats" in variables and "curr_sample_rate" in variables:
         return _lead_rows(path, "feats", variables["feats"]), _rate(path, variables["curr_sample_rate"]), None
     if "val" in variables:
@@ -233,69 +234,13 @@ def _read_matlab(path: Path) -> tuple[np.ndarray, float, float | None]:
             expected=f"{path.stem}.hea beside it",
             fix="fetch the header too",
         )
-    names = ", ".join(name for name in variables if not name.startswith("__"))
     raise RecordError(
-        f"variables {names[:120] or 'are absent'}",
+        f"numeric variables: {', '.join(variables)[:120] or 'none'}",
         file=path,
         field="variable",
-        expected="a struct 'ECG', or 'feats' with 'curr_sample_rate'",
+        expected="a struct 'ECG' with 'data', or 'feats' with 'curr_sample_rate'",
         fix="write the recording to a WFDB file with wfdb's `wrsamp`",
     )
-
-
-def _load_matlab(path: Path) -> dict[str, Any]:
-    """The variables of a MATLAB 5 file, once its compressed parts are known to stay small."""
-    from scipy.io import loadmat
-
-    content = read_bounded(path, MAX_MATLAB_BYTES)
-    version = content[124:128]
-    order = {b"IM": "little", b"MI": "big"}.get(version[2:])
-    if len(content) < 136 or order is None or content[:4] == b"\0\0\0\0":
-        hdf5 = content.startswith((b"MATLAB 7.3", b"\x89HDF"))
-        raise RecordError(
-            "a MATLAB 7.3 file" if hdf5 else "not a MATLAB 5 file",
-            file=path,
-            expected="a file of MATLAB 5 to 7.2",
-            fix="save it with `save -v7`" if hdf5 else "fetch the file again",
-        )
-    n_unpacked = _unpacked_size(content, order)
-    if n_unpacked > MAX_MATLAB_BYTES:
-        raise RecordError("the file unpacks to too much", file=path, expected=f"at most {MAX_MATLAB_BYTES} bytes")
-    try:
-        return dict(loadmat(BytesIO(content), verify_compressed_data_integrity=True))
-    except Exception as error:  # scipy's reader answers damage with nearly any exception
-        raise RecordError(
-            f"not a readable MATLAB file ({type(error).__name__})", file=path, fix="fetch the file again"
-        ) from error
-
-
-def _unpacked_size(content: bytes, order: str) -> int:
-    """Bytes of all variables once unpacked; counting stops beyond the limit."""
-    start, total, compressed = 128, 0, 15
-    while start + 8 <= len(content) and total <= MAX_MATLAB_BYTES:
-        kind = int.from_bytes(content[start : start + 4], order)  # type: ignore[arg-type]
-        length = int.from_bytes(content[start + 4 : start + 8], order)  # type: ignore[arg-type]
-        if kind == compressed:
-            unpack = zlib.decompressobj()
-            rest = content[start + 8 : start + 8 + length]
-            while rest and total <= MAX_MATLAB_BYTES:
-                try:
-                    total += len(unpack.decompress(rest, 1 << 20))
-                except zlib.error:
-                    break  # scipy will say what is wrong with it
-                rest = unpack.unconsumed_tail
-        else:
-            total += length
-        start += 8 + length
-    return total
-
-
-def _struct_field(path: Path, struct: Any, name: str) -> Any:
-    """A field of a 1 x 1 struct."""
-    names = getattr(getattr(struct, "dtype", None), "names", None) or ()
-    if name not in names or struct.size != 1:
-        raise RecordError(f"the struct has no single field {name!r}", file=path, field=name, expected="ECG.data")
-    return struct.reshape(-1)[0][name]
 
 
 def _lead_rows(path: Path, name: str, values: Any) -> np.ndarray:
@@ -304,15 +249,20 @@ def _lead_rows(path: Path, name: str, values: Any) -> np.ndarray:
         raise RecordError(f"{name} holds no numbers", file=path, field=name, expected="numbers [12, time]")
     if values.ndim != 2 or values.shape[0] != len(LEADS) or not 1 <= values.shape[1] <= MAX_SAMPLES:
         raise _wrong_shape(path, name, values.shape, "[12, time]")
-    return values.astype(np.float64)
+    return _double(values)
+
+
+def _double(values: Any) -> np.ndarray:
+    """Numbers as float64; a signalling NaN is a NaN, not a warning."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(values).astype(np.float64)
 
 
 def _rate(path: Path, value: Any) -> float:
     """A sampling rate written as a 1 x 1 matrix."""
     low, high = FS_RANGE_HZ
-    number = np.asarray(value).reshape(-1)
-    fits = number.size == 1 and number.dtype.kind in "fiu" and low <= float(number[0]) <= high
-    if not fits:
+    number = value.reshape(-1) if isinstance(value, np.ndarray) else np.empty(0)
+    if number.size != 1 or not low <= float(number[0]) <= high:
         raise RecordError(
             f"the rate is {str(value)[:40]}", file=path, field="curr_sample_rate", expected=f"{low:g} to {high:g} Hz"
         )
@@ -330,11 +280,17 @@ def _without_padding(path: Path, stored: np.ndarray, repairs: list[str]) -> np.n
     return stored[:, first:last]
 
 
-def _check_leads(path: Path, signal_mv: np.ndarray, repairs: list[str]) -> None:
-    """Refuse infinities and leads without a sample; count gaps."""
-    if np.isinf(signal_mv).any():
-        raise RecordError("infinite samples", file=path, field="samples", expected="finite numbers, or NaN for gaps")
-    gaps = np.isnan(signal_mv)
+def _check_leads(path: Path, stored: np.ndarray, limit: float, repairs: list[str]) -> None:
+    """Refuse infinities, what no amplifier puts out, and leads without a sample; count gaps."""
+    if (np.abs(stored) > limit).any():
+        raise RecordError(
+            f"samples beyond {MAX_MV:g} mV",
+            file=path,
+            field="samples",
+            expected="voltages, or NaN for gaps",
+            fix="the file is damaged or its unit is another; fetch it again or pass unit_mv",
+        )
+    gaps = np.isnan(stored)
     if gaps.all(axis=1).any():
         empty = ", ".join(lead for lead, gap in zip(LEADS, gaps.all(axis=1), strict=True) if gap)
         raise LeadError(f"{empty}: no sample was recorded", file=path, field=empty, expected="a sample in every lead")
