@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ecgscan_lab.data.cohort import existing_folder
-from ecgscan_lab.data.other_formats import CODE_UNIT_MV, read_exam_ids
+from ecgscan_lab.data.other_formats import CODE_UNIT_MV, count_tracings, read_exam_ids
 from ecgscan_lab.data.published_splits import draw_splits, find_files, reading_options
 from ecgscan_lab.data.reading import RecordRow, load_rows
 from ecgscan_lab.data.tables import Row, iterate_table, read_table
@@ -68,13 +68,22 @@ def load_code_test(
         The cohort "code_test" with the task code (6 classes).
 
     Raises:
-        TableError: the gold standard is missing or holds anything but 0 and 1.
+        TableError: the gold standard is missing, holds anything but 0 and 1, or is not as long as the tracings.
+        RecordError: the tracings are missing or damaged.
         TooManyBadRecordsError: more than `max_bad_share` of the records are unreadable.
         MissingExtraError: HDF5 needs h5py.
     """
     options = reading_options(fs_hz, duration_s, reading, allow_flat=True, unit_mv=CODE_UNIT_MV)
     root = _code_test_root(folder)
     gold = read_code_annotations(root)[GOLD]
+    n_tracings = count_tracings(root / "ecg_tracings.hdf5")
+    if n_tracings != len(gold):
+        raise TableError(
+            f"{len(gold)} lines for {n_tracings} recordings",
+            file=root / "annotations" / f"{GOLD}.csv",
+            expected="a line for each row of ecg_tracings.hdf5",
+            fix="fetch both again",
+        )
     rows = [
         RecordRow(
             f"code-test-{i:03d}", root / "ecg_tracings", "test", labels=_code_labels(line), suffix=".hdf5", member=i

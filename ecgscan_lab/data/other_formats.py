@@ -137,6 +137,20 @@ def read_exam_ids(path: Path) -> np.ndarray:
         return np.asarray(ids[()], dtype=np.int64)
 
 
+def count_tracings(path: Path) -> int:
+    """How many recordings a file of CODE holds.
+
+    Raises:
+        RecordError: the file is damaged, or of another layout.
+        MissingExtraError: HDF5 needs h5py.
+    """
+    with _open_hdf5(path) as file:
+        tracings = _dataset(path, file, "tracings", 3, MAX_SAMPLES)
+        if tracings is None:
+            raise RecordError("no tracings", file=path, field="tracings", expected="[record, time, 12]")
+        return int(tracings.shape[0])
+
+
 def _read_hdf5(path: Path, member: int | None) -> tuple[np.ndarray, float, float]:
     """Stored numbers `[12, time]` in float64, hertz, documented millivolts a unit."""
     with _open_hdf5(path) as file:

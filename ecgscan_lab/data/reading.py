@@ -68,7 +68,10 @@ class ReadingOptions:
 
     def __post_init__(self) -> None:
         check_rate_and_length(self.fs_hz, self.duration_s)
-        check_rate_and_length(self.fs_hz, self.zero_after_s)
+        if self.zero_after_s is not None and not 0.0 < self.zero_after_s <= self.duration_s:
+            raise ArgumentError(
+                f"zero_after_s is {self.zero_after_s!r}", field="zero_after_s", expected="seconds within duration_s"
+            )
         if self.gaps not in get_args(Gaps):
             raise ArgumentError(f"gaps is {self.gaps!r}", field="gaps", expected=f"one of {', '.join(get_args(Gaps))}")
         if not 0.0 <= self.max_bad_share <= 1.0:
