@@ -70,8 +70,8 @@ def read_other(
         ArgumentError: `member` or `unit_mv` makes no sense for this file.
         MissingExtraError: HDF5 needs h5py.
 
-    Properties: never anything but an `EcgScanLabError`, whatever the bytes; a file that would unpack to too much is
-    refused instead.
+    Properties: never anything but an `EcgScanLabError`, whatever the bytes of a MATLAB file, and for HDF5 files as far
+    as the HDF5 library bears with damage; a file that would unpack to too much is refused instead.
     """
     file = local_path(path)
     _check_arguments(member, unit_mv)
@@ -196,16 +196,17 @@ def _open_hdf5(path: Path) -> Iterator[Any]:
         raise MissingExtraError(
             "HDF5 files need h5py", file=path, fix="pip install 'ecgscan-lab[hdf5]', or pip install h5py"
         ) from error
-    with open_regular(path) as bytes_of:
-        try:
-            with h5py.File(bytes_of, "r") as file:
-                yield file
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
-            if isinstance(error, ArgumentError):
-                raise
-            raise RecordError(
-                f"not a readable HDF5 file ({type(error).__name__})", file=path, fix="fetch the file again"
-            ) from error
+    with open_regular(path):
+        pass  # a file that is not there, or no file, gets its usual message
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        if isinstance(error, ArgumentError):
+            raise
+        raise RecordError(
+            f"not a readable HDF5 file ({type(error).__name__})", file=path, fix="fetch the file again"
+        ) from error
 
 
 def _dataset(path: Path, file: Any, name: str, n_axes: int, max_length: int) -> Any:
