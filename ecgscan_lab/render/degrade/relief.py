@@ -12,6 +12,7 @@ length follows its slope (1 part in 50 at a slope of 0.2) is left out.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,8 +36,10 @@ MAX_PULL = 0.6
 
 ENDLESS = 1e6
 
+MAX_ITERATIONS, TOLERANCE_MM = 60, 1e-6
 
-@njit(cache=True, nogil=True, fastmath=True)
+
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _add(row, start, stop, x, y, z, slope_x, slope_y, wear):
     """Add one feature's height, slopes and wear of its ridge line at the points [start, stop).
 
@@ -76,14 +79,14 @@ def _add(row, start, stop, x, y, z, slope_x, slope_y, wear):
             slope_y[i] += across * s
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _add_all(rows, x, y, z, slope_x, slope_y, wear):
     """Every feature at every point of `[n]`."""
     for k in range(rows.shape[0]):
         _add(rows[k], 0, x.shape[0], x, y, z, slope_x, slope_y, wear)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _add_rows(rows, x, y, z, slope_x, slope_y, wear):
     """Every feature on a lattice `[row, column]` whose rows are straight lines, passing over points out of reach."""
     n = x.shape[1]
@@ -108,7 +111,7 @@ def _add_rows(rows, x, y, z, slope_x, slope_y, wear):
                 _add(rows[k], start, stop, x[j], y[j], z[j], slope_x[j], slope_y[j], wear[j])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _first(x, y, along_x, along_y, limit):
     """First point of a straight row that lies at least `limit` along it."""
     low, high = 0, x.shape[0]
@@ -150,20 +153,37 @@ class Relief:
 
     def restore(self, points_mm: np.ndarray) -> np.ndarray:
         """Where on the sheet the ink lies that is seen at these points of the plane, `[n, 2]`."""
-        points = np.asarray(points_mm, np.float64).reshape(-1, 2)
-        z = self.surface(np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1]))[0]
-        return self.centre_mm + (points - self.centre_mm) * (1.0 - z / self.distance_mm)[:, None]
+        return self._where_finite(points_mm, self._restore)
 
     def displace(self, points_mm: np.ndarray) -> np.ndarray:
         """Where on the plane these points of the sheet are seen, `[n, 2]`."""
-        arms = np.asarray(points_mm, np.float64).reshape(-1, 2) - self.centre_mm
-        seen = arms + self.centre_mm
-        for _ in range(60):
-            z = self.surface(np.ascontiguousarray(seen[:, 0]), np.ascontiguousarray(seen[:, 1]))[0]
-            moved = self.centre_mm + arms / (1.0 - z / self.distance_mm)[:, None]
-            step = np.nanmax(np.abs(moved - seen), initial=0.0)
+        return self._where_finite(points_mm, self._displace)
+
+    def _where_finite(self, points_mm: np.ndarray, move: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Move the points that have both coordinates; the others have no place."""
+        points = np.asarray(points_mm, np.float64).reshape(-1, 2)
+        known = np.isfinite(points).all(axis=1)
+        if known.all():
+            return move(points)
+        moved = np.full_like(points, np.nan)
+        moved[known] = move(points[known])
+        return moved
+
+    def _shrink(self, points: np.ndarray) -> np.ndarray:
+        """1 - z / D at points seen, `[n, 1]`."""
+        z = self.surface(np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1]))[0]
+        return (1.0 - z / self.distance_mm)[:, None]
+
+    def _restore(self, points: np.ndarray) -> np.ndarray:
+        return np.asarray(self.centre_mm + (points - self.centre_mm) * self._shrink(points))
+
+    def _displace(self, points: np.ndarray) -> np.ndarray:
+        arms, seen = points - self.centre_mm, points
+        for _ in range(MAX_ITERATIONS):
+            moved = np.asarray(self.centre_mm + arms / self._shrink(seen))
+            step = np.abs(moved - seen).max(initial=0.0)
             seen = moved
-            if step < 1e-6:
+            if step < TOLERANCE_MM:
                 break
         return seen
 
