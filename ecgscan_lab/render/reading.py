@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render import ink_runs, raster
 from ecgscan_lab.render.plan import Plan, plan_page
@@ -23,9 +22,7 @@ def read_traces(image: EcgImage) -> dict[str, np.ndarray]:
         c = column - int(fit.columns[s, 0])
         fit.runs[s, :, c : c + run.shape[1]] = run
     fit.run()
-    return {
-        name: (row[3] - y) / row[6] for name, row, y in zip(image.windows, plan.segments, fit.y, strict=True)
-    }
+    return {name: (row[3] - y) / row[6] for name, row, y in zip(image.windows, plan.segments, fit.y, strict=True)}
 
 
 def _plan_of(image: EcgImage) -> Plan:

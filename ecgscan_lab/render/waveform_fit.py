@@ -103,7 +103,9 @@ class WaveformFit:
             self.mixes[s],
         )
 
-    def _equations(self, s: int, span: tuple[int, int], part: tuple[int, int], block: float) -> tuple[np.ndarray, np.ndarray]:
+    def _equations(
+        self, s: int, span: tuple[int, int], part: tuple[int, int], block: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Normal equations of samples [part) of segment `s` from its columns [span)."""
         normal, pull = np.zeros((self.band + 1, part[1] - part[0])), np.zeros(part[1] - part[0])
         normal_equations(
