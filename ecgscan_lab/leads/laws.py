@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 import numpy as np
 
 from ecgscan_lab.errors import ArgumentError, LeadError
-from ecgscan_lab.leads.names import CHEST_LEADS, INDEPENDENT_LEADS, LEADS, LIMB_LEADS, canonical_lead
+from ecgscan_lab.leads.names import INDEPENDENT_LEADS, LEADS, LIMB_LEADS, canonical_lead
 
 if TYPE_CHECKING:
     import torch
@@ -162,8 +162,7 @@ def derive_twelve_leads(independent_mv: Array, leads: Sequence[str] = INDEPENDEN
 
     Equation: III = II - I, and `goldberger_equations` for aVR, aVL, aVF; the other eight are passed on.
 
-    Source: ours, as an alternative to Eq. 7 of ECG-Scan, arXiv 2604.01526: what is decoded as eight leads obeys the laws
-    by construction.
+    Source: ours, in place of Eq. 7 of ECG-Scan, arXiv 2604.01526: a decoder of eight leads cannot break a law.
 
     Args:
         independent_mv: `[..., 8, time]`, in mV.
@@ -191,9 +190,9 @@ def derive_twelve_leads(independent_mv: Array, leads: Sequence[str] = INDEPENDEN
             expected=f"each of {', '.join(INDEPENDENT_LEADS)} exactly once, in any order",
             fix="leave out III, aVR, aVL and aVF: they are computed",
         )
-    row = {name: independent_mv[..., k, :] for k, name in enumerate(names)}
-    limb = derive_limb_leads(row["I"], row["II"])
-    return _stack([*(limb[..., k, :] for k in range(len(LIMB_LEADS))), *(row[lead] for lead in CHEST_LEADS)])
+    i, ii, *chest = (independent_mv[..., names.index(lead), :] for lead in INDEPENDENT_LEADS)
+    avr, avl, avf = goldberger_equations(i, ii)
+    return _stack([i, ii, ii - i, avr, avl, avf, *chest])
 
 
 def project_limb_leads(signal_mv: Array, leads: Sequence[str] = LEADS, *, method: LimbProjection = "paper") -> Array:
