@@ -37,7 +37,7 @@ NEARLY_FLAT = 0.08  # a bipolar limb lead this much smaller than the largest; on
 def amplitudes(signal: FloatArray, n_windows: int) -> FloatArray:
     """Median over windows of each lead's span `[lead]`; NaN samples are left out, 0 where there is nothing else."""
     low, high = _window_extremes(signal, n_windows)
-    return _median_over_windows(high - low)
+    return _median_of_finite(high - low)
 
 
 def unit_findings(spans: FloatArray, leads: tuple[str, ...], integers: bool) -> list[Finding]:
@@ -190,9 +190,8 @@ def _leg_electrode(spans: FloatArray) -> list[Finding]:
 
 def _polarity(signal: FloatArray, n_windows: int) -> FloatArray:
     """(height - depth)/(height + depth) about the median, the median over windows: 1 is all upright."""
-    levels = np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else 0.0 for row in signal])
-    low, high = _window_extremes(signal - levels[:, None], n_windows)
-    up, down = _median_over_windows(high), -_median_over_windows(low)
+    low, high = _window_extremes(signal - _median_of_finite(signal)[:, None], n_windows)
+    up, down = _median_of_finite(high), -_median_of_finite(low)
     return np.asarray((up - down) / np.maximum(up + down, np.finfo(float).tiny))
 
 
@@ -204,8 +203,10 @@ def _window_extremes(signal: FloatArray, n_windows: int) -> tuple[FloatArray, Fl
     return np.where(recorded, windows, np.inf).min(axis=2), np.where(recorded, windows, -np.inf).max(axis=2)
 
 
-def _median_over_windows(values: FloatArray) -> FloatArray:
-    """Over the finite ones `[lead]`; 0 where there are none."""
+def _median_of_finite(values: FloatArray) -> FloatArray:
+    """Median of the finite values of each row; 0 where there are none."""
+    if np.isfinite(values).all():
+        return np.asarray(np.median(values, axis=1))
     return np.array([np.median(row[np.isfinite(row)]) if np.isfinite(row).any() else 0.0 for row in values])
 
 
