@@ -242,6 +242,6 @@ def _chest_levels(signal: FloatArray, names: tuple[str, ...]) -> FloatArray:
 
 def _apply(findings: list[Finding], signal: FloatArray, names: tuple[str, ...]) -> FloatArray:
     for finding in findings:
-        if finding.severity == "error" and finding.repair is not None:
+        if finding.repair is not None:
             signal = finding.repair.apply(signal, names)
     return signal

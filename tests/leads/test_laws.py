@@ -157,7 +157,7 @@ def test_min_max_scaling_breaks_the_laws_by_a_known_amount():
 
 
 def test_projector_equals_eq_6_on_leads_that_obey_goldberger_and_differs_elsewhere():
-    """P x is Eq. 6 on I, II, III when aVR, aVL, aVF follow from the *refined* three; with others P listens to them too."""
+    """P x is Eq. 6 on I, II, III when aVR, aVL, aVF follow from the refined three; otherwise P listens to them too."""
     rng = np.random.default_rng(6)
     three = rng.normal(size=(3, 20))
     refined = np.stack(einthoven_projection(*three))
@@ -179,7 +179,7 @@ def test_eq_6_is_the_same_projector_restricted_to_what_three_leads_can_span():
     np.testing.assert_allclose(LIMB_PROJECTOR @ valid, valid, atol=1e-15)
 
 
-# eight leads, twelve leads ---------------------------------------------------------------------------------------------
+# eight leads, twelve leads --------------------------------------------------------------------------------------------
 
 
 @few
