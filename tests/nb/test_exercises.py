@@ -106,7 +106,7 @@ def test_an_answer_cannot_change_what_the_next_check_sees():
         u.zero_()
         return u.sqrt()
 
-    exercise = find_exercise("02.3")
+    exercise = find_exercise("02.2")
     assert exercise.verdict(greedy).status == "wrong"
     assert exercise.verdict(exercise.solution)
 
