@@ -76,7 +76,7 @@ class Finding:
     certain: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LeadDiagnosis:
     """The lead doctor's report on one recording.
 
@@ -129,6 +129,8 @@ class LeadDiagnosis:
             lines.append(f"    fix: {finding.fix}")
         lines += ["  not visible here:", *(f"    - {limit}" for limit in self.limits)]
         return "\n".join(lines)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         rows = "".join(

@@ -62,8 +62,9 @@ def diagnose_leads(
 
     Equation: every order, sign and gain of the six limb leads is scored by the limb-lead laws,
         SNR = median over 1-s windows of 10 log10(|y|^2 / |(1 - P) y|^2),  P = `LIMB_PROJECTOR`, means removed,
-    with y the leads once it is undone. A story is told when it makes the laws hold to 20 dB or more and 10 dB better
-    than the leads as they are; the one that changes least is preferred to one that explains up to 6 dB more.
+    with y the leads once it is undone. A story is told when it makes the laws hold to 12 dB or more (15 dB where it
+    changes gains) and 10 dB better than the leads as they are; the one that changes least is preferred to one that
+    explains up to 6 dB more.
 
     Source: ours. Recordings obey the laws to 40-50 dB (ECG-Scan, arXiv 2604.01526, Table 1), which leaves much room to
     tell stories apart. *Differences* from checking Goldberger's residuals alone: it names the fault and the remedy.

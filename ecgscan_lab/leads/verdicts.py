@@ -28,7 +28,8 @@ from ecgscan_lab.leads.samples import copies_of
 FloatArray = NDArray[np.float64]
 
 CLEAR_DB = 40.0  # nothing to look for above
-LAWFUL_DB = 20.0  # what a story must reach; recordings as they are keep it in all but one of 10,000
+LAWFUL_DB = 20.0  # recordings as they are keep it in all but one of 3,000
+ORDER_DB, GAIN_DB = 12.0, 15.0  # what a story must reach: orders are few, gains fit more by chance
 BETTER_DB = 10.0  # what it must gain over the leads as they are
 SIMPLER_DB = 6.0  # what a story may lose against a longer one
 APART_DB = 3.0  # between the best order and the next, for the order to count as certain
@@ -136,15 +137,14 @@ def _tell(moments: Moments, signal: FloatArray, leads: tuple[str, ...], given_db
     both = Story(IDENTITY, np.ones(N_LIMB), float("-inf"))
     if max(scores) < max(LAWFUL_DB, given_db + BETTER_DB):
         both = best_order_and_gains(moments)
-    best = max(*scores, both.snr_db)
-    least = max(LAWFUL_DB, given_db + BETTER_DB, best - SIMPLER_DB)
-    if order.snr_db >= least:
+    least = max(given_db + BETTER_DB, max(*scores, both.snr_db) - SIMPLER_DB)
+    if order.snr_db >= max(least, ORDER_DB):
         return [_ordered(order, given_db, order.snr_db - next_db)]
-    if gains.snr_db >= least:
+    if gains.snr_db >= max(least, GAIN_DB):
         return [_gained(gains, given_db)]
-    if without_db[odd] >= least:
+    if without_db[odd] >= max(least, GAIN_DB):
         return [_odd_one_out(odd, signal, leads, given_db, without_db[odd])]
-    if both.snr_db >= least:
+    if both.snr_db >= max(least, LAWFUL_DB):
         moved = Story(both.take, np.ones(N_LIMB), both.snr_db)
         return [replace(_ordered(moved, given_db, 0.0), certain=False), _gained(both, given_db)]
     return []
