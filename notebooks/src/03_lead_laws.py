@@ -143,8 +143,7 @@ from ecgscan_lab.nb.exercises import check_exercise
 check_exercise("03.1", still_off_mv)
 
 # %% tags=["solution"]
-r = 0 - 0.6 + 0  # what I - II + III leaves over
-still_off_mv = 0.6 + r / 3
+still_off_mv = 0.6 + (0 - 0.6 + 0) / 3  # the drag, and a third of what I - II + III leaves over
 
 # %% [markdown]
 # ### Exercise 03.2
@@ -342,8 +341,8 @@ for limit in diagnosis.limits:
 # - The same laws find exchanged, inverted and rescaled leads before they spoil a training run. Order by name, in millivolts.
 #
 # **Limits.** The descent moves samples, not a network's weights, which tie leads to one another. Synthetic records obey the
-# laws by construction, up to noise; set `data` for real ones. Amplitude and polarity hints were tuned on adults at rest. Not
-# for clinical use.
+# laws by construction, up to noise; set `data` for real ones. Amplitude and polarity hints were tuned on adults at rest.
+# Not for clinical use.
 #
 # **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
 # 2604.01526: Eq. 5 reconstruction, Eq. 6-7 lead laws, Table 1. Einthoven (1912) and Goldberger (1942), the laws. The
