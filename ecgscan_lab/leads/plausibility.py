@@ -26,7 +26,7 @@ SCALES = {
     400.0: "counts of a converter at 400 a millivolt",
     1e6: "nanovolts",
 }
-CHEST_RATIO = 30.0  # between a chest lead and the middle lead; real ones reach 10
+CHEST_RATIO = 32.0  # between a chest lead and the middle lead; real ones reach 10, and sqrt(1000) is 31.6
 NEIGHBOUR_R = -0.6
 ARM_SWAP_R = -0.5
 ARM_SWAP_POLARITY = -0.3
@@ -78,7 +78,7 @@ def chest_gain_findings(spans: FloatArray, leads: tuple[str, ...]) -> list[Findi
     for lead, span in zip(leads, spans.tolist(), strict=True):
         if lead not in CHEST_LEADS or span <= 0 or 1 / CHEST_RATIO <= span / middle <= CHEST_RATIO:
             continue
-        power = 10.0 ** round(np.log10(span / middle))
+        power = 1000.0 ** round(np.log(span / middle) / np.log(1000.0))  # mV, uV, V: the ratio is off by up to 10
         found.append(
             Finding(
                 "gain",
@@ -88,7 +88,7 @@ def chest_gain_findings(spans: FloatArray, leads: tuple[str, ...]) -> list[Findi
                 f"divide {lead} by {power:g} if its source says that it is in another unit; otherwise leave it out",
                 {"span": span, "span of the middle lead": middle},
                 Repair(gain={lead: 1.0 / power}),
-                certain=power in (1e-3, 1e3),
+                certain=bool(np.isclose(power, (1e-3, 1e3)).any()),
             )
         )
     return found

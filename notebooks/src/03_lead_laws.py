@@ -101,7 +101,8 @@ from ecgscan_lab.leads import LIMB_LEADS, LIMB_PROJECTOR, derive_limb_leads
 
 columns = derive_limb_leads(np.array([1.0, 0.0]), np.array([0.0, 1.0]))  # six leads of (I, II) = (1, 0) and (0, 1)
 P = columns @ np.linalg.pinv(columns)
-assert np.allclose(P, LIMB_PROJECTOR) and np.allclose(P @ P, P) and np.allclose(P, P.T)
+assert np.allclose(P, LIMB_PROJECTOR)
+assert np.allclose(P @ P, P)
 print("trace", round(np.trace(P), 6), "\n", (21 * P).round().astype(int))
 
 # %% [markdown]
@@ -195,8 +196,7 @@ def gradient_parts(loss):
     g = torch.autograd.grad(loss, decoded)[0][:, :6]
     along = (g[:, 0] - g[:, 1] + g[:, 2]) / 3**0.5
     zero_sum = g[:, 3:].sum(1) / 3**0.5
-    size = g[:, :3].norm(), g[:, 3:].norm()
-    return [100 * float(part.norm() / n) if n > 0 else float("nan") for part, n in zip((along, zero_sum), size)]
+    return [100 * float(along.norm() / g[:, :3].norm()), 100 * float(zero_sum.norm() / g[:, 3:].norm())]
 
 
 parts = {name: gradient_parts(loss) for name, loss in losses.items()}
@@ -232,7 +232,8 @@ from ecgscan_lab.plots.leads import plot_violation_curves
 
 curves = {name: descend(loss) for name, loss in objectives.items()}
 show(plot_violation_curves(curves, "I - II + III, root mean square (mV)"))
-assert np.allclose(curves["0.1 rule"], curves["0.1 rule"][0]) and np.allclose(curves["mse"], curves["mse + 0.1 rule"])
+assert np.allclose(curves["0.1 rule"], curves["0.1 rule"][0])
+assert np.allclose(curves["mse"], curves["mse + 0.1 rule"])
 
 # %% [markdown]
 # With the rule loss alone the law stays as broken as it was. Beside the mean square error it changes nothing: the two curves
@@ -297,7 +298,8 @@ show(plot_stories(swapped.signal_mv, title="aVL and aVF exchanged"))
 # %%
 repaired = repair_leads(swapped, diagnosis)
 print(*repaired.provenance["repairs"], sep="\n")
-assert np.allclose(repaired.signal_mv, record.signal_mv, atol=1e-5) and diagnose_leads(repaired).ok
+assert np.allclose(repaired.signal_mv, record.signal_mv, atol=1e-5)
+assert diagnose_leads(repaired).ok
 
 # %% [markdown]
 # Signs, units and offsets leave other marks. Forty records, each spoilt in seven ways:
