@@ -17,15 +17,18 @@ from collections.abc import Iterator
 import numpy as np
 
 from ecgscan_lab.render.plan import Plan
-from ecgscan_lab.render.window_fit import descend, move_samples, newton_step, shift_parts
+from ecgscan_lab.render.window_fit import DAMPING, descend, hop, move_samples, newton_step, shift_parts
 
 SMOOTH = 1e-4
 FIRST_SMOOTH, SHRINK = 1.0, 0.6
 ROUNDS = 26
 LONGEST_STEP_PX = 20.0
 BLOCK = 0.1
-WRONG = 0.03
+WRONG = 0.015
 """Squared error of a column above which its ink is not explained."""
+HOPS, HOP_ROUNDS = 40, 8
+FAINT = 0.004
+"""Squared error of a column above which a few more steps may help."""
 
 LONGEST_WINDOW, LONGEST_SHIFT, LOCAL_ROUNDS, CLIMBS = 60, 30, 12, 4
 
@@ -70,7 +73,7 @@ class WaveformFit:
     def _step(self, s: int, smooth: float, longest: float) -> float:
         """Redraw segment `s`, take its error, and step."""
         window, span = (0, len(self.y[s])), (0, len(self.error[s]))
-        return newton_step(s, self.y[s], window, span, *self._segment(s), smooth, 0.0, BLOCK, longest, self.error[s])
+        return newton_step(s, self.y[s], window, span, *self._segment(s), smooth, 0.0, BLOCK, longest, DAMPING, self.error[s])
 
     def run(self) -> None:
         """Fit all segments, one after the other and round by round, then try again what is still wrong."""
@@ -86,23 +89,25 @@ class WaveformFit:
         for s in drawn:
             self.y[s] = best[s][1]
             self._step(s, 0.0, 0.0)
-        for _ in range(2):
+        for limit in (FAINT, WRONG, FAINT, WRONG, FAINT):
             for s in drawn:
                 self._step(s, 0.0, 0.0)
-                for window in list(self._wrong(s)):
-                    self._retry(s, *window)
+                for window in list(self._wrong(s, limit)):
+                    self._retry(s, *window, thorough=limit == WRONG)
 
-    def _wrong(self, s: int) -> Iterator[tuple[int, int]]:
+    def _wrong(self, s: int, limit: float) -> Iterator[tuple[int, int]]:
         """Stretches of samples whose ink is not explained."""
-        bad = np.flatnonzero(self.error[s] > WRONG)
+        bad = np.flatnonzero(self.error[s] > limit)
         if not len(bad):
             return
         for group in np.split(bad, np.flatnonzero(np.diff(bad) > 3) + 1):
             x = self.columns[s, 0] + np.array([group[0] - 1, group[-1] + 2])
             low, high = np.rint((x - self.plan.segments[s, 2]) / self.plan.dx).astype(int) + (-2, 3)
             low, high = max(low, 0), min(high, len(self.y[s]))
-            if 3 <= high - low <= LONGEST_WINDOW:
-                yield low, high
+            if high - low >= 3:
+                parts = math.ceil((high - low) / LONGEST_WINDOW)
+                cuts = np.linspace(low, high, parts + 1).astype(int)
+                yield from zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
 
     def _starts(self, s: int, low: int, high: int) -> Iterator[np.ndarray]:
         """Other first guesses for a window: itself, moved in time, smoothed, bridged, one spike."""
@@ -140,8 +145,8 @@ class WaveformFit:
                 spike[k] = tip
                 yield spike
 
-    def _retry(self, s: int, low: int, high: int) -> None:
-        """Fit one window again from other starts and keep the best."""
+    def _retry(self, s: int, low: int, high: int, thorough: bool) -> None:
+        """Fit one window again, from other starts too if `thorough`, and keep the best."""
         x = self.plan.segments[s, 2] + self.plan.dx * np.array([low - 1, high]) - self.columns[s, 0]
         margin = self.plan.pen[0] / 2 + 1
         span = (max(0, int(x[0] - margin)), min(len(self.error[s]), math.ceil(x[1] + margin)))
@@ -153,17 +158,18 @@ class WaveformFit:
         def descend_from(start: np.ndarray) -> tuple[float, np.ndarray]:
             y[low:high] = start
             found = np.empty(high - low)
-            error = descend(s, y, window, span, *known, SMOOTH, BLOCK, LOCAL_ROUNDS, WRONG, self.error[s], found)
+            error = descend(s, y, window, span, *known, SMOOTH, BLOCK, LOCAL_ROUNDS, enough, self.error[s], found)
             return error, found
 
-        for start in list(self._starts(s, low, high)):
+        enough = WRONG if thorough else FAINT
+        for start in list(self._starts(s, low, high)) if thorough else [y[low:high].copy()]:
             error, found = descend_from(start)
             if error < least:
                 least, best = error, found
-            if least < WRONG:
+            if least < enough:
                 break
-        for _ in range(CLIMBS):
-            if least < WRONG:
+        for _ in range(CLIMBS if thorough else 0):
+            if least < enough:
                 break
             y[low:high] = best
             move_samples(s, y, window, span, *known, SMOOTH, self._ink_at(s, np.arange(low, high)), self.error[s])
@@ -176,7 +182,9 @@ class WaveformFit:
             if gain < 0.1 * least:
                 break
         y[low:high] = best
-        newton_step(s, y, window, span, *known, 0.0, 0.0, 0.0, 0.0, self.error[s])
+        if thorough and least > enough and HOPS:
+            hop(s, y, window, span, *known, SMOOTH, 0.0, HOP_ROUNDS, enough, self.error[s], HOPS, best)
+        newton_step(s, y, window, span, *known, 0.0, 0.0, 0.0, 0.0, 0.0, self.error[s])
 
     def _ink_at(self, s: int, index: np.ndarray) -> np.ndarray:
         """Highest and lowest place of the pen's centre in the ink at some samples `[2, sample]`."""

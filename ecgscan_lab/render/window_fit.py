@@ -10,6 +10,7 @@ from numba import njit
 from ecgscan_lab.render.stroke_fit import normal_equations, stroke_edges
 
 DAMPING = 1e-3
+"""Added to the diagonal of the normal equations: the least Levenberg-Marquardt damping."""
 
 
 @njit(cache=True, nogil=True)
@@ -55,7 +56,7 @@ def _bend(y, low, high, smooth, matrix, right):
 
 
 @njit(cache=True, nogil=True)
-def newton_step(s, y, window, span, place, pen_px, page, runs, band, smooth, weight_of_bend, block, longest, error):
+def newton_step(s, y, window, span, place, pen_px, page, runs, band, smooth, weight_of_bend, block, longest, damping, error):
     """Redraw samples [window) of segment `s`, take their error, then step towards less of it.
 
     Args:
@@ -69,7 +70,8 @@ def newton_step(s, y, window, span, place, pen_px, page, runs, band, smooth, wei
         band: bandwidth of the normal equations.
         smooth, weight_of_bend: weight of the second differences in the step, and in the error that is returned.
         block: see `normal_equations`.
-        longest: longest step of a sample in pixels.
+        longest: longest step of a sample in pixels; 0 only takes the error.
+        damping: added to the diagonal of the normal equations.
         error: receives the squared error of each column of the span.
 
     Returns:
@@ -98,7 +100,7 @@ def newton_step(s, y, window, span, place, pen_px, page, runs, band, smooth, wei
         total += error[c]
     if longest > 0.0:
         for i in range(low, high):
-            matrix[0, i - low] = matrix[0, i - low] + DAMPING if y[i] == y[i] else 1.0
+            matrix[0, i - low] = matrix[0, i - low] + damping if y[i] == y[i] else 1.0
         _solve_banded(matrix, right)
         for i in range(low, high):
             y[i] += min(max(right[i - low], -longest), longest)
@@ -108,18 +110,22 @@ def newton_step(s, y, window, span, place, pen_px, page, runs, band, smooth, wei
 @njit(cache=True, nogil=True)
 def descend(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend, block, rounds, enough, error, best):
     """Newton steps of one window with a fading bend: the least error on the way, whose samples `best` receives."""
-    least, smooth = np.inf, 1e-2
+    low, high = window
+    least, smooth, damping = np.inf, 1e-2, DAMPING
     for k in range(rounds):
-        before = y[window[0] : window[1]].copy()
+        before = y[low:high].copy()
         pull = block if k <= rounds // 2 else 0.0
         total = newton_step(
-            s, y, window, span, place, pen_px, page, runs, band, smooth, weight_of_bend, pull, 10.0, error
+            s, y, window, span, place, pen_px, page, runs, band, smooth, weight_of_bend, pull, 10.0, damping, error
         )
         if total < least:
-            least = total
+            least, damping = total, max(DAMPING, damping / 4)
             best[:] = before
             if least < enough:
                 break
+        elif k > rounds // 2:
+            y[low:high] = best
+            damping *= 8
         smooth = max(weight_of_bend, 0.4 * smooth)
     return least
 
@@ -128,7 +134,7 @@ def descend(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend,
 def move_samples(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend, ends, error):
     """Move single samples to a neighbour's height or to an end of the ink, `ends` `[2, sample]`, while that helps."""
     n = y.shape[0]
-    least = newton_step(s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, error)
+    least = newton_step(s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, 0.0, error)
     for i in range(window[0], window[1]):
         here = y[i]
         options = (y[max(i - 1, 0)], y[min(i + 1, n - 1)], ends[0, i - window[0]], ends[1, i - window[0]])
@@ -136,7 +142,7 @@ def move_samples(s, y, window, span, place, pen_px, page, runs, band, weight_of_
             if value == value:
                 y[i] = value
                 total = newton_step(
-                    s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, error
+                    s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, 0.0, error
                 )
                 if total < least:
                     least, here = total, value
@@ -148,7 +154,7 @@ def move_samples(s, y, window, span, place, pen_px, page, runs, band, weight_of_
 def shift_parts(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend, error):
     """Move the stretch of samples that gains most by one sample in time, over and over, while that helps."""
     low, high = window
-    least = newton_step(s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, error)
+    least = newton_step(s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, 0.0, error)
     for _ in range(high - low):
         kept = y[low:high].copy()
         best, improved = kept, False
@@ -158,7 +164,7 @@ def shift_parts(s, y, window, span, place, pen_px, page, runs, band, weight_of_b
                     for k in range(i, j):
                         y[low + k] = kept[min(max(k - way, i), j - 1)]
                     total = newton_step(
-                        s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, error
+                        s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, 0.0, error
                     )
                     if total < least:
                         least, best, improved = total, y[low:high].copy(), True
@@ -166,3 +172,39 @@ def shift_parts(s, y, window, span, place, pen_px, page, runs, band, weight_of_b
         y[low:high] = best
         if not improved:
             break
+
+
+@njit(cache=True, nogil=True)
+def hop(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend, block, rounds, enough, error, hops, best):
+    """Disturb the best samples of one window at random and descend again, `hops` times; the least error found.
+
+    A stretch of samples is moved by one in time, or all are shaken. The random numbers are the same in every call.
+    """
+    np.random.seed(0)
+    low, high = window
+    n = high - low
+    best[:] = y[low:high]
+    found = np.empty(n)
+    least = newton_step(s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, 0.0, error)
+    for _ in range(hops):
+        spread = np.std(np.diff(best)) * 0.6 + 0.2
+        i = np.random.randint(0, n - 1)
+        j = min(n, i + np.random.randint(2, 8))
+        way = 2 * np.random.randint(0, 2) - 1
+        shaken = np.random.rand() < 0.5
+        for k in range(n):
+            moved = i <= k < j
+            if shaken:
+                y[low + k] = best[k] + (np.random.normal() * spread if moved else 0.0)
+            else:
+                y[low + k] = best[min(max(k - way, i), j - 1)] if moved else best[k]
+        total = descend(
+            s, y, window, span, place, pen_px, page, runs, band, weight_of_bend, block, rounds, enough, error, found
+        )
+        if total < least:
+            least = total
+            best[:] = found
+            if least < enough:
+                break
+    y[low:high] = best
+    return least
