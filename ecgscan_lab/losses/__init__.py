@@ -6,12 +6,14 @@
     lead_consistency   Eq. 6-7  the limb-lead laws, `rule_loss`; and a true penalty on breaking them, `violation_loss`
     objective          Eq. 8-9  the weighted sum
     registry                    `LOSSES` by name, and `as_feature_loss`: any of them, or yours, as `Features -> scalar`
+    checks                      `check_loss`: does a loss behave as training needs, and what can it see
 
 Equation numbers are those of ECG-Scan (2026), arXiv 2604.01526.
 """
 
 from __future__ import annotations
 
+from ecgscan_lab.losses.checks import LossReport, check_loss
 from ecgscan_lab.losses.contrastive import contrastive_loss, report_targets, smoothed_floor
 from ecgscan_lab.losses.gram import gram_loss, gram_volume
 from ecgscan_lab.losses.lead_consistency import rule_loss, violation_loss
@@ -22,8 +24,10 @@ from ecgscan_lab.losses.registry import LOSSES, FeatureLoss, as_feature_loss
 __all__ = [
     "LOSSES",
     "FeatureLoss",
+    "LossReport",
     "Weights",
     "as_feature_loss",
+    "check_loss",
     "contrastive_loss",
     "gram_loss",
     "gram_volume",
