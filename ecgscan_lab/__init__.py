@@ -19,6 +19,7 @@ _HOME = {
     "load_cohort": "ecgscan_lab.data",
     "PageSpec": "ecgscan_lab.render.page",
     "draw_page": "ecgscan_lab.render.renderer",
+    "compare_losses": "ecgscan_lab.compare",
 }
 
 __all__ = ["__version__", *_HOME]
