@@ -1,4 +1,4 @@
-"""`compare_losses`: several losses from the same starts on the same batches, and which differences are more than luck."""
+"""`compare_losses`: several losses from the same starts on the same batches; which differences exceed luck?"""
 
 from __future__ import annotations
 
