@@ -1,0 +1,100 @@
+"""What every numbered notebook promises its reader, read from the notebooks' text."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from ecgscan_lab.nb.execute import read_notebook
+from ecgscan_lab.nb.exercises import registered_exercises
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+NOTEBOOKS = [path for path in sorted(FOLDER.glob("*.ipynb")) if path.name != "00_tour.ipynb"]
+SOLVED = sorted((FOLDER / "solutions").glob("*.ipynb"))
+
+
+def read(path):
+    return read_notebook(path).cells
+
+
+def parse(source: str) -> ast.Module:
+    """A code cell as Python; lines for IPython are left out."""
+    return ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.MULTILINE))
+
+
+def names_set(source: str) -> set[str]:
+    """Names that a cell leaves behind: set at its top level, in a function's own body they are gone afterwards."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [*parse(source).body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif not isinstance(node, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def names_read(source: str) -> set[str]:
+    """Names that a cell reads."""
+    return {
+        node.id for node in ast.walk(parse(source)) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_it_opens_with_its_question_badges_cost_and_aims_and_ends_with_limits(path):
+    cells = read(path)
+    first, last = cells[0].source, "\n".join(cell.source for cell in cells[-2:])
+    assert first.startswith("# ")
+    assert f"notebooks/{path.name}" in first
+    for wanted in ("colab-badge.svg", "badge_logo.svg", "Time and memory", "You will learn to", "You need", "?**"):
+        assert wanted in first, wanted
+    for wanted in ("take away", "Limits", "Not for clinical use", "References", "Eq. ", "Next"):
+        assert wanted in last, wanted
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_set_up_comes_first_then_the_parameters(path):
+    code = [cell for cell in read(path) if cell.cell_type == "code"]
+    assert "setup_notebook(" in code[0].source
+    assert "parameters" in code[1].metadata.get("tags", [])
+    assert re.search(r'^profile = "quick"', code[1].source, re.MULTILINE)
+    assert not [cell.source for cell in code[2:] if re.search(r"\bif profile\b", cell.source)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_cells_have_at_most_fifteen_lines_of_code(path):
+    code = [cell.source for cell in read(path)[1:] if cell.cell_type == "code"]
+    lines = {source: sum(bool(line.strip()) for line in source.splitlines()) for source in code}
+    assert [source for source, count in lines.items() if count > 15] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_every_registered_exercise_is_asked_and_checked_in_order(path):
+    source = "\n".join(cell.source for cell in read(path) if cell.cell_type == "code")
+    asked = re.findall(r'check_exercise\("(\d\d\.\d+)"', source)
+    assert asked == [exercise.id for exercise in registered_exercises() if exercise.id.startswith(path.name[:2])]
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLVED], ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_later_cell_depends_on_an_exercise(path):
+    answers: set[str] = set()
+    for cell in read(path):
+        if cell.cell_type != "code" or "check_exercise(" in cell.source:
+            continue
+        if {"exercise", "solution"} & set(cell.metadata.get("tags", [])):
+            answers |= names_set(cell.source)
+        else:
+            assert answers & names_read(cell.source) == set(), cell.source
+
+
+def test_the_reading_of_names_sees_what_outlives_a_cell():
+    source = "x = [a for a in y]\ndef f(b):\n    c = b\n    return c\nfor i in z:\n    d, e = i\n"
+    assert names_set(source) == {"x", "f", "i", "d", "e"}
+    assert names_read(source) >= {"y", "z", "b"}
