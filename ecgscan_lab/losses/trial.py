@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -46,15 +46,20 @@ class Subject:
         with torch.no_grad():
             return float(self.loss(features))
 
-    def with_gradients(self, features: Features, names: Iterable[str] | None = None) -> tuple[float, dict[str, Any]]:
-        """The loss and its gradients with respect to some fields, None where none arrives."""
-        names = tuple(self.claimed if names is None else names)
-        leaves = {name: getattr(features, name).detach().clone().requires_grad_() for name in names}
-        value = self.loss(dataclasses.replace(features, **leaves))
+    def with_gradients(
+        self, features: Features, autocast: torch.dtype | None = None
+    ) -> tuple[float, dict[str, torch.Tensor | None]]:
+        """The loss and its gradient with respect to every claimed field, None where none arrives.
+
+        Under `autocast` the loss is computed in that precision; its backward runs outside, as torch asks for.
+        """
+        leaves = {name: getattr(features, name).detach().clone().requires_grad_() for name in self.claimed}
+        with torch.autocast("cpu", dtype=autocast, enabled=autocast is not None):
+            value = self.loss(dataclasses.replace(features, **leaves))
         if not value.requires_grad:
-            return float(value), dict.fromkeys(names)
+            return float(value), dict.fromkeys(self.claimed)
         gradients = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True)
-        return float(value.detach()), dict(zip(names, gradients, strict=True))
+        return float(value.detach()), dict(zip(self.claimed, gradients, strict=True))
 
 
 def draw_features(seed: int, batch: int, dim: int, dtype: torch.dtype = torch.float32) -> Features:
