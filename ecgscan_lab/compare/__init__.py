@@ -11,7 +11,7 @@ experiment    `compare_losses`
 
 from __future__ import annotations
 
-from ecgscan_lab.compare.experiment import compare_losses
+from ecgscan_lab.compare.experiment import compare_losses, toy_embeddings
 from ecgscan_lab.compare.judge import METRICS
 from ecgscan_lab.compare.log import read_comparisons
 from ecgscan_lab.compare.result import Comparison, Difference, Run
@@ -28,5 +28,6 @@ __all__ = [
     "compare_losses",
     "read_comparisons",
     "rung_for",
+    "toy_embeddings",
     "toy_table",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgscan_lab.compare.judge import judge
+from ecgscan_lab.compare.judge import Cases, Embedded, judge
 from ecgscan_lab.compare.log import append_line
 from ecgscan_lab.compare.result import Comparison, Run, paired_differences
 from ecgscan_lab.compare.rungs import Rung, rung_for
@@ -123,6 +123,30 @@ def compare_losses(
     if log is not None:
         append_line(log, {"kind": "comparison", "comparison_id": identity, "comparison": comparison.as_dict()})
     return comparison
+
+
+def toy_embeddings(loss: Loss, seed: int = 0, rung: Rung | None = None) -> tuple[Embedded, Cases]:
+    """Train a loss on the toy world and return all its points in three dimensions, for a picture.
+
+    Args:
+        loss: function of `types.Features`, or a name of `LOSSES`.
+        seed: of world, start and batches, as in `compare_losses(..., "toy")`.
+        rung: None takes `rung_for("toy")`.
+
+    Returns:
+        Embeddings and what they belong to; `cases.targets` are the clusters.
+
+    Raises:
+        NotFiniteError: the loss left the numbers.
+
+    Example:
+        >>> embedded, cases = toy_embeddings("pairwise")
+        >>> embedded.image.shape == embedded.signal.shape == (len(cases.split), 3)
+        True
+    """
+    chosen = rung if rung is not None else rung_for("toy")
+    table = toy_table(chosen.n_records or 400, seed)
+    return train_heads(table, as_feature_loss(loss), chosen, seed).embedded, table.cases
 
 
 def _one_run(name: str, function: FeatureLoss, seed: int, stage: _Stage, n_bootstrap: int) -> Run:

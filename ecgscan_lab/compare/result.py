@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -109,6 +109,17 @@ class Comparison:
         """Runs that left the numbers or crashed."""
         return tuple(run for run in self.runs if run.status != "ok")
 
+    def against(self, baseline: str) -> Comparison:
+        """The same runs with another baseline; one read from a file has lost the resamples, and is judged by seeds.
+
+        Raises:
+            ArgumentError: there is no such loss.
+        """
+        if baseline not in self.losses:
+            raise ArgumentError(f"no loss {baseline!r}", field="baseline", expected=f"one of {', '.join(self.losses)}")
+        losses = (baseline, *(loss for loss in self.losses if loss != baseline))
+        return replace(self, losses=losses, found=paired_differences(self.runs, losses))
+
     def table(self) -> pd.DataFrame:
         """Mean over seeds of every figure, one row a loss; `runs` counts those that went well."""
         rows = []
@@ -209,7 +220,8 @@ class Comparison:
     def title(self) -> str:
         """What was compared."""
         n = len(self.losses)
-        return f"{n} losses on rung {self.rung}, {self.data}, {len(self.seeds)} seeds; differences from {self.baseline}"
+        data = "" if self.data == self.rung else f", {self.data} records"
+        return f"{n} losses on rung {self.rung}{data}, {len(self.seeds)} seeds; differences from {self.baseline}"
 
     def __str__(self) -> str:
         lines = [self.title]
