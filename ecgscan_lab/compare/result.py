@@ -65,7 +65,7 @@ class Difference:
     n_seeds: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Losses side by side; shows itself as one table when it ends a cell.
 
@@ -233,6 +233,8 @@ class Comparison:
                 for loss, (value, words, _) in zip(self.losses, cells, strict=True)
             ]
         return "\n".join([*lines, "", *self.notes]).rstrip()
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         left = ' style="text-align:left;vertical-align:top"'

@@ -42,7 +42,7 @@ class Finding:
         return {True: "yes", False: "NO" if self.required else "no", None: "–"}[self.holds]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LossReport:
     """The verdict on a loss; shows itself as a table, and is true when every required property holds.
 
@@ -110,6 +110,8 @@ class LossReport:
                 lines.append(f"{finding.name.ljust(width)}  {finding.mark:<5}  {finding.seen}".rstrip())
                 lines += [f"{'':{width}}         {finding.meaning}"] if finding.holds is False else []
         return "\n".join(lines)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         rows = []

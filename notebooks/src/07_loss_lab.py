@@ -247,13 +247,13 @@ interact_figure(against, baseline=choice(list(losses), "middle", "baseline"))
 # %%
 smoothed = {f"smoothing {eps}": as_feature_loss("contrastive", label_smoothing=eps) for eps in (0.1, 0.08, 0.12)}
 null = compare_losses(smoothed, rung_for("heads", profile), data=data, log=log, cache=f"{out}/features")
-null.differences().groupby("verdict").size().rename("figures").to_frame()
+figures = ["text_recall_at_10", "signal_recall_at_10", "probe_auroc", "zero_shot_auroc"]
+null.differences().query("metric in @figures").drop(columns="n_seeds").round(2)
 
 # %% [markdown]
 # And what would a single seed have told you? One row a seed, smoothing 0.08 minus 0.1:
 
 # %%
-figures = ["text_recall_at_10", "signal_recall_at_10", "probe_auroc", "zero_shot_auroc"]
 by_loss = {loss: pd.DataFrame([run.metrics for run in null.runs if run.loss == loss])[figures] for loss in null.losses}
 (by_loss["smoothing 0.08"] - by_loss["smoothing 0.1"]).rename_axis("seed").round(2)
 
