@@ -209,11 +209,10 @@ class Comparison:
         failed = [f"{run.loss}, seed {run.seed}: {run.status}." for run in self.failures]
         n_done, n_asked = len(self.runs), len(self.losses) * len(self.seeds)
         cut = [] if self.complete else [f"Interrupted: {n_done} of {n_asked} runs are in."]
-        n_clear = sum(d.verdict != NO_DIFFERENCE for d in self.found)
-        judged = sum(not math.isnan(d.low) for d in self.found)
-        luck = [
-            f"{n_clear} of {judged} intervals exclude zero; about {max(1, round(judged / 20))} would by luck alone."
-        ]
+        judged = [d for d in self.found if not math.isnan(d.low)]
+        n_clear = sum(d.verdict != NO_DIFFERENCE for d in judged)
+        by_luck = max(1, round(len(judged) / 20))
+        luck = [f"{n_clear} of {len(judged)} intervals exclude zero; about {by_luck} would by luck alone."]
         return [*cut, *failed, *(luck if judged else [])]
 
     @property

@@ -209,9 +209,13 @@ def _angles(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 def _arcs(a: NDArray[np.float64], b: NDArray[np.float64]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """The great circle from a to b, cut where it leaves the map at one side and comes back at the other."""
-    share = np.linspace(0, 1, 40)[:, None]
-    angle = np.arccos(np.clip(a @ b, -0.9999, 0.9999))
-    points = (np.sin((1 - share) * angle) * a + np.sin(share * angle) * b) / np.sin(angle)
-    longitude, latitude = _angles(points / np.linalg.norm(points, axis=1, keepdims=True))
-    cuts = np.flatnonzero(np.abs(np.diff(longitude)) > np.pi) + 1
+    # In the plane of a and b, from a towards the part of b across it; opposite points have many such planes.
+    across = b - (a @ b) * a
+    if np.linalg.norm(across) < 1e-6:
+        across = np.eye(3)[np.argmin(np.abs(a))] - a[np.argmin(np.abs(a))] * a
+    across /= np.linalg.norm(across)
+    angles = np.linspace(0, np.arccos(np.clip(a @ b, -1, 1)), 40)[:, None]
+    points = np.cos(angles) * a + np.sin(angles) * across
+    longitude, latitude = _angles(points)
+    cuts = np.flatnonzero(np.abs(np.diff(longitude)) > np.pi / 2) + 1
     return list(zip(np.split(longitude, cuts), np.split(latitude, cuts), strict=True))
