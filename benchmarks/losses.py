@@ -11,10 +11,10 @@ Prints a table and, as its last line, one JSON object with `speedup` (stack / ou
     plain   the same closed form, its derivative left to autograd
     stack   `reference="gram"`: a determinant for each pair, as GRAM was published
 
-Times are medians of interleaved passes, so that a busy machine slows all four alike. Peak memory is what a pass holds
-at its worst moment beyond its inputs, read from the allocator: on the CPU by the profiler, which sees every tensor
-come and go, on a GPU by `torch.cuda.max_memory_allocated`. A process's resident size would be coarser than the smaller
-cases.
+Times are medians of interleaved passes: processor time on one CPU thread, so that other programs do not count, else
+wall time. Peak memory is what a pass holds at its worst moment beyond its inputs, read from the allocator: on the CPU
+by the profiler, which sees every tensor come and go, on a GPU by `torch.cuda.max_memory_allocated`. A process's
+resident size would be coarser than the smaller cases. At 80 the fixed cost of some forty small operations dominates.
 """
 
 # ruff: noqa: T201
@@ -90,14 +90,16 @@ def inputs(batch: int, device: str) -> tuple[list[torch.Tensor], torch.Tensor]:
 
 def seconds(ways: dict[str, Pass], rows: list[torch.Tensor], grad: torch.Tensor, passes: int) -> dict[str, float]:
     """Median time of one pass of each way, after one that is not counted."""
+    alone = not rows[0].is_cuda and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(passes + 1):
         for name, one_pass in ways.items():
             _wait(rows[0])
-            start = time.perf_counter()
+            start = clock()
             one_pass(rows, grad)
             _wait(rows[0])
-            taken[name].append(time.perf_counter() - start)
+            taken[name].append(clock() - start)
     return {name: statistics.median(each[1:]) for name, each in taken.items()}
 
 

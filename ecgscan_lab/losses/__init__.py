@@ -11,6 +11,7 @@
     lead_consistency   Eq. 6-7  the limb-lead laws, `rule_loss`; and a true penalty on breaking them, `violation_loss`
     objective          Eq. 8-9  the weighted sum
     gather                      negatives from all processes
+    logit_scale                 a learnable temperature within bounds
     registry                    `LOSSES` by name, and `as_feature_loss`: any of them, or yours, as `Features -> scalar`
     checks                      `check_loss`: does a loss behave as training needs, and what can it see
 
@@ -24,6 +25,7 @@ from ecgscan_lab.losses.contrastive import contrastive_loss, report_targets, smo
 from ecgscan_lab.losses.gather import gather_features
 from ecgscan_lab.losses.gram import gram_loss, gram_volume
 from ecgscan_lab.losses.lead_consistency import rule_loss, violation_loss
+from ecgscan_lab.losses.logit_scale import LogitScale
 from ecgscan_lab.losses.objective import Weights, objective
 from ecgscan_lab.losses.pairwise import pairwise_loss
 from ecgscan_lab.losses.pmrl import pmrl_loss
@@ -38,6 +40,7 @@ from ecgscan_lab.losses.waveform import correlation_loss, spectral_loss
 __all__ = [
     "LOSSES",
     "FeatureLoss",
+    "LogitScale",
     "LossReport",
     "Weights",
     "as_feature_loss",

@@ -84,7 +84,7 @@ def spectral_loss(
         ArgumentError: as `mse_loss`; or a window is shorter than four samples, or there is none.
 
     **Properties**: zero for equal signals; the sign of a lead does not matter; samples not recorded change neither
-    value nor gradient; smoothing costs more here than in the mean square.
+    value nor gradient; a complex that comes a little late is better than none, while the mean square prefers none.
 
     Example:
         >>> signal = torch.randn(1, 12, 100, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.contrastive import symmetric_cross_entropy, unit_rows
-from ecgscan_lab.losses.determinant import EPS, base_and_distance, squared_volume
+from ecgscan_lab.losses.determinant import EPS, _VolumeOfThree, base_and_distance, squared_volume
 from ecgscan_lab.losses.gram import LOG_EPS, gram_loss, gram_volume
 
 few = settings(max_examples=40, deadline=None)
@@ -301,12 +302,25 @@ def test_the_derivative_by_hand_is_that_of_the_closed_form():
             torch.testing.assert_close(ours, plain, atol=tolerance, rtol=0)
 
 
+def test_a_determinant_that_was_clamped_sends_no_gradient():
+    """Coarse dot products (TF32) make determinants negative by more than rounding: those pairs must stay silent."""
+    a, t, s = (unit_rows(r) for r in draw(3, 4, 6))
+    ones, x = torch.ones(4, 1, dtype=torch.float64), torch.full((4, 4), 0.9, dtype=torch.float64)
+    volume = torch.full((4, 4), EPS, dtype=torch.float64).sqrt()
+    volume[0, 1] = 0.5
+    saved = SimpleNamespace(saved_tensors=(a, t, s, ones, ones, ones, x, -x, x[0], volume))
+    grad_a, grad_t, grad_s = _VolumeOfThree.backward(saved, torch.ones(4, 4, dtype=torch.float64))
+    assert [bool(row.any()) for row in grad_a] == [True, False, False, False]
+    assert [bool(row.any()) for row in grad_t] == [bool(row.any()) for row in grad_s] == [False, True, False, False]
+
+
 def test_reference_equals_ours_where_both_are_defined():
     rows = draw(3, 6, 32, dtype=torch.float32)
     torch.testing.assert_close(gram_volume(*rows, reference="gram"), gram_volume(*rows), atol=2e-6, rtol=0)
     ours, theirs = gram_loss(*rows, 14.3), gram_loss(*rows, 14.3, reference="gram")
     assert float(theirs) == pytest.approx(float(ours), abs=1e-5)
     four = draw(4, 4, 9)
+    assert gram_volume(*four, reference="gram").dtype == torch.float32  # whatever the features are
     torch.testing.assert_close(gram_volume(*four, reference="gram").double(), gram_volume(*four), atol=1e-5, rtol=0)
 
 
