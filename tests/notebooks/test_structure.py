@@ -55,7 +55,7 @@ def test_it_opens_with_its_question_badges_cost_and_aims_and_ends_with_limits(pa
     assert f"notebooks/{path.name}" in first
     for wanted in ("colab-badge.svg", "badge_logo.svg", "Time and memory", "You will learn to", "You need", "?**"):
         assert wanted in first, wanted
-    for wanted in ("take away", "Limits", "Not for clinical use", "References", "Eq. ", "Next"):
+    for wanted in ("take away", "Limits", "Not for clinical use", "References", "arXiv", "Next"):
         assert wanted in last, wanted
 
 
