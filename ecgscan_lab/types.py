@@ -183,12 +183,22 @@ class PageMap:
     def to_px(self, points_mm: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
         """`[n, 2]` millimetres -> `[n, 2]` pixels."""
         points = np.asarray(points_mm, np.float64).reshape(-1, 2)
-        return _project(self.homography, points if self.bend is None else self.bend.displace(points))
+        return _project(self.homography, points if self.bend is None else _where_finite(self.bend.displace, points))
 
     def to_mm(self, points_px: np.ndarray | Sequence[Sequence[float]]) -> np.ndarray:
         """`[n, 2]` pixels -> `[n, 2]` millimetres."""
         points = _project(np.linalg.inv(self.homography), np.asarray(points_px, np.float64).reshape(-1, 2))
-        return points if self.bend is None else self.bend.restore(points)
+        return points if self.bend is None else _where_finite(self.bend.restore, points)
+
+
+def _where_finite(move: Callable[[np.ndarray], np.ndarray], points: np.ndarray) -> np.ndarray:
+    """Move the points that are finite; a gap in a trace stays a gap."""
+    finite = np.isfinite(points).all(axis=1)
+    if finite.all():
+        return move(points)
+    moved = np.full_like(points, np.nan)
+    moved[finite] = move(points[finite])
+    return moved
 
 
 def _project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
