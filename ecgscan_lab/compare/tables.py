@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ecgscan_lab import __version__
 from ecgscan_lab.batch import ahead, draw_images, step_indices
 from ecgscan_lab.compare.judge import Cases
 from ecgscan_lab.compare.rungs import Rung
@@ -201,7 +202,7 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
 
 def _key(cohort: Cohort, rung: Rung, tower: str, phrases: list[str], with_images: bool) -> str:
     """Hash of everything that frozen features depend on."""
-    facts = [_VERSION, cohort.data_sha256, rung.recipe.as_dict(), tower, phrases]
+    facts = [_VERSION, __version__, cohort.data_sha256, rung.recipe.as_dict(), tower, phrases]
     facts += [rung.tower_steps, rung.batch_size] if with_images else []
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
