@@ -27,7 +27,7 @@ WIDE_PEN_PX = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class PageFit:
+class SignalFit:
     """What `fit_signal_to_page` found.
 
     Attributes:
@@ -52,7 +52,7 @@ def fit_signal_to_page(
     learning_rate_mv: float = 0.05,
     blurs_mm: Sequence[float] = BLURS_MM,
     on_step: Callable[[int, Tensor], None] | None = None,
-) -> PageFit:
+) -> SignalFit:
     """Pull a flat line onto the traces of a page by gradient descent.
 
     **Equation**: minimise || K * draw(u) - K * picture ||^2 over the samples u with Adam. Where the ink of both
@@ -115,7 +115,7 @@ def fit_signal_to_page(
         optimiser.step()
         losses.append(float(loss.detach()))
     shown = torch.from_numpy(visible_samples(page, float(fs_hz), n_samples)).to(picture.device)
-    return PageFit(torch.where(shown, signal.detach()[0], float("nan")), tuple(losses), tuple(stages))
+    return SignalFit(torch.where(shown, signal.detach()[0], float("nan")), tuple(losses), tuple(stages))
 
 
 def _blur(pictures: Tensor, spread_px: float) -> Tensor:
