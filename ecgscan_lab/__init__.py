@@ -21,13 +21,11 @@ _HOME = {
     "load_cohort": "ecgscan_lab.data",
     "PageSpec": "ecgscan_lab.render.page",
     "draw_page": "ecgscan_lab.render.renderer",
-<<<<<<< HEAD
     "draw_pages": "ecgscan_lab.render.renderer",
     "draw_batch": "ecgscan_lab.render.raster_torch",
     "render_dataset": "ecgscan_lab.render.export_dataset",
-=======
+    "check_loss": "ecgscan_lab.losses.checks",
     "compare_losses": "ecgscan_lab.compare",
->>>>>>> compare
 }
 
 __all__ = ["__version__", *_HOME]
