@@ -96,7 +96,9 @@ def fit_signal_to_page(
     px_per_mm = page_frame(page, size)[0]
     wide = replace(page, trace_width_mm=max(page.trace_width_mm, WIDE_PEN_PX / px_per_mm))
     fine, coarse = (prepare_pages([p], size, float(fs_hz), n_samples, picture.device) for p in (page, wide))
-    signal = torch.zeros(1, len(LEADS), n_samples, device=picture.device) if start_mv is None else start_mv[None].clone()
+    signal = (
+        torch.zeros(1, len(LEADS), n_samples, device=picture.device) if start_mv is None else start_mv[None].clone()
+    )
     signal = signal.detach().to(torch.float32).requires_grad_(True)
     stages = [blurs_mm[min(len(blurs_mm) * k // steps, len(blurs_mm) - 1)] for k in range(steps)]
     optimiser = torch.optim.Adam([signal], lr=learning_rate_mv)
@@ -127,5 +129,7 @@ def _blur(pictures: Tensor, spread_px: float) -> Tensor:
     kernel = torch.exp(-0.5 * (offset / spread_px) ** 2)
     kernel = (kernel / kernel.sum()).reshape(1, 1, -1, 1)
     batch, channels, height, width = pictures.shape
-    padded = torch.nn.functional.pad(pictures.reshape(batch * channels, 1, height, width), (0, 0, reach, reach), "replicate")
+    padded = torch.nn.functional.pad(
+        pictures.reshape(batch * channels, 1, height, width), (0, 0, reach, reach), "replicate"
+    )
     return torch.nn.functional.conv2d(padded, kernel).reshape(pictures.shape)

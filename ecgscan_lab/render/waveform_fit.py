@@ -73,7 +73,9 @@ class WaveformFit:
     def _step(self, s: int, smooth: float, longest: float) -> float:
         """Redraw segment `s`, take its error, and step."""
         window, span = (0, len(self.y[s])), (0, len(self.error[s]))
-        return newton_step(s, self.y[s], window, span, *self._segment(s), smooth, 0.0, BLOCK, longest, DAMPING, self.error[s])
+        return newton_step(
+            s, self.y[s], window, span, *self._segment(s), smooth, 0.0, BLOCK, longest, DAMPING, self.error[s]
+        )
 
     def run(self) -> None:
         """Fit all segments, one after the other and round by round, then try again what is still wrong."""

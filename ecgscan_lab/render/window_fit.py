@@ -56,7 +56,9 @@ def _bend(y, low, high, smooth, matrix, right):
 
 
 @njit(cache=True, nogil=True)
-def newton_step(s, y, window, span, place, pen_px, page, runs, band, smooth, weight_of_bend, block, longest, damping, error):
+def newton_step(
+    s, y, window, span, place, pen_px, page, runs, band, smooth, weight_of_bend, block, longest, damping, error
+):
     """Redraw samples [window) of segment `s`, take their error, then step towards less of it.
 
     Args:
@@ -92,9 +94,7 @@ def newton_step(s, y, window, span, place, pen_px, page, runs, band, smooth, wei
         mixes[s],
     )
     matrix, right = np.zeros((band + 1, high - low)), np.zeros(high - low)
-    normal_equations(
-        s, span, columns, edges, hangs, mixes, n_sub, seen, weight, runs, block, low, matrix, right, error
-    )
+    normal_equations(s, span, columns, edges, hangs, mixes, n_sub, seen, weight, runs, block, low, matrix, right, error)
     total = _bend(y, low, high, smooth, matrix, right) * weight_of_bend
     for c in range(span[0], span[1]):
         total += error[c]
