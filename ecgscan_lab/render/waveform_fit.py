@@ -41,10 +41,17 @@ class WaveformFit:
         seen: float32 `[height, width]`, observed transparency of the traces.
         weight: float32 `[height, width]`, how much each pixel tells.
         first: first guess of each segment's samples in pixels (y down); NaN where nothing was recorded.
-        runs: `[2, column]` for each segment on columns `columns`, the ink that belongs to it.
+        runs: for each segment its first column and `[2, column]`, top and bottom of the ink that belongs to it.
     """
 
-    def __init__(self, plan: Plan, seen: np.ndarray, weight: np.ndarray, first: list[np.ndarray]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        seen: np.ndarray,
+        weight: np.ndarray,
+        first: list[np.ndarray],
+        runs: list[tuple[int, np.ndarray]],
+    ) -> None:
         self.plan, self.seen, self.weight = plan, seen, weight
         self.y = [np.array(y, np.float64) for y in first]
         self.known = [np.isfinite(y) for y in self.y]
@@ -58,6 +65,9 @@ class WaveformFit:
         self.hangs = np.full((*shape, 2), -1, np.int64)
         self.mixes = np.zeros((*shape, 3))
         self.runs = np.full((len(self.y), 2, widest // self.n_sub), np.nan)
+        for s, (column, run) in enumerate(runs):
+            c = column - int(self.columns[s, 0])
+            self.runs[s, :, c : c + run.shape[1]] = run
         self.error = [np.zeros(n // self.n_sub) for n in self.columns[:, 1]]
         for s in range(len(self.y)):
             self._step(s, 0.0, 0.0)
