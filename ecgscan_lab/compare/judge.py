@@ -90,6 +90,7 @@ def judge(embedded: Embedded, cases: Cases, n_bootstrap: int) -> Judgement:
         geometry is that of the embedding as it is.
     """
     test = np.flatnonzero(cases.split == "test")
+    n_bootstrap = n_bootstrap if cases.fixed else 1
     metrics, draws = _retrieved(embedded, cases, test, n_bootstrap)
     for name, (value, resampled) in {
         "probe_auroc": _probed(embedded, cases, n_bootstrap),

@@ -129,6 +129,18 @@ class Comparison:
             rows.append({"loss": loss, "runs": len(good), **means})
         return pd.DataFrame(rows).set_index("loss")
 
+    def by_seed(self, metric: str) -> pd.DataFrame:
+        """One figure of every run, one row a loss and one column a seed; NaN where a run failed.
+
+        Raises:
+            ArgumentError: there is no such figure.
+        """
+        if metric not in METRICS:
+            raise ArgumentError(f"no figure {metric!r}", field="metric", expected=f"one of {', '.join(METRICS)}")
+        values = {(run.loss, run.seed): run.metrics.get(metric, math.nan) for run in self.runs}
+        table = {seed: [values.get((loss, seed), math.nan) for loss in self.losses] for seed in self.seeds}
+        return pd.DataFrame(table, index=pd.Index(self.losses, name="loss")).rename_axis("seed", axis=1)
+
     def differences(self) -> pd.DataFrame:
         """Every paired difference from the baseline with its interval and verdict, one row each."""
         columns = ["loss", "metric", "difference", "low", "high", "verdict", "n_seeds"]

@@ -86,6 +86,16 @@ def test_another_baseline_turns_differences_round():
     assert refused.value.field == "baseline"
 
 
+def test_every_run_can_be_seen_by_seed():
+    table = compared([*RUNS[:5], Run("new", 2, status="broke")]).by_seed("probe_auroc")
+    assert table.loc["base"].to_list() == [80.0, 81.0, 82.0]
+    assert table.loc["new"].to_list()[:2] == [82.0, 83.0]
+    assert math.isnan(table.loc["new", 2])
+    with pytest.raises(ArgumentError) as refused:
+        compared(RUNS).by_seed("beauty")
+    assert refused.value.field == "metric"
+
+
 def test_json_there_and_back():
     odd = [*RUNS, Run("new", 3, "ok", {"probe_auroc": math.nan, "uniformity": -1.0}, math.inf, math.nan)]
     comparison = compared(odd, seeds=(0, 1, 2, 3))
