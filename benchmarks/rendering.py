@@ -1,9 +1,11 @@
-"""How many clean ECG pages one core draws in a second, beside matplotlib with its figure and artists reused.
+"""How many ECG pages a second: one core against matplotlib and ecg-image-kit, threads, the torch backend, memory.
 
-    python benchmarks/rendering.py            # about half a minute; add --quick for a few seconds
+    python benchmarks/rendering.py            # about two minutes; add --quick for a few seconds
+    ECGSCAN_IMAGE_KIT=FOLDER python benchmarks/rendering.py     # with a checkout of ecg-image-kit in the same run
 
-Prints a table and, as its last line, one JSON object. Every figure is a median of repeated passes over the same
-synthetic recordings (100 and 500 Hz); every page has its own colours, pen and margins, except where "one page" is said.
+Prints tables and, as its last line, one JSON object. Every figure is a median of repeated passes over the same
+synthetic recordings, in memory (no files), on one core unless said otherwise; every page has its own colours, pen and
+margins, and every degraded page its own parameters. ecg-image-kit writes a PNG a page, which it cannot do without.
 """
 
 # ruff: noqa: T201
@@ -11,21 +13,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
+import resource
 import statistics
 import time
 from collections.abc import Callable
 
+import cv2
 import numpy as np
+from ecgscan_lab.render.degrade import sample_params
 
 from ecgscan_lab.render import PageSpec, draw_pages, page_segments, sample_page
+from ecgscan_lab.types import EcgRecord
 
 # More pages than the renderer remembers the layout of, so that each pass lays every page out anew.
-CASES = {
+CLEAN = {
     "clean_448x192": ((192, 448), PageSpec.compact(), 96),
     "clean_448x448": ((448, 448), PageSpec(), 96),
     "clean_2200x1700": ((1700, 2200), PageSpec(), 6),
 }
+PRESETS = ("paper", "scan", "photo", "fax", "mixture")
 
 
 def recordings(count: int, fs_hz: float, seed: int = 0) -> np.ndarray:
@@ -49,11 +57,11 @@ def pages_per_s(draw: Callable[[], object], pages: int, passes: int) -> float:
         start = time.perf_counter()
         draw()
         seconds.append(time.perf_counter() - start)
-    return pages / statistics.median(seconds)
+    return round(pages / statistics.median(seconds), 1)
 
 
 def matplotlib_pages(page: PageSpec, size: tuple[int, int], signals: np.ndarray, fs_hz: float) -> Callable[[], object]:
-    """The fastest plain matplotlib: one Agg figure, grid as line collections, only the traces' data replaced."""
+    """The fastest matplotlib: one Agg figure, grid and names drawn once and pasted, only the traces drawn anew."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -69,50 +77,113 @@ def matplotlib_pages(page: PageSpec, size: tuple[int, int], signals: np.ndarray,
         axes.hlines(np.arange(0, page.height_mm, step), 0, page.width_mm, colors=colour, linewidths=width)
     lines = []
     for part in page_segments(page):
-        axes.text(part.x0_mm, part.baseline_mm - 8, part.lead, fontsize=6)
+        axes.text(part.x0_mm, part.baseline_mm - 8, part.label, fontsize=6)
         span = slice(round(part.t0_s * fs_hz), round(part.t1_s * fs_hz))
         x_mm = part.x0_mm + page.paper_speed_mm_per_s * np.arange(span.stop - span.start) / fs_hz
-        lines.append((axes.plot(x_mm, x_mm * 0, color="black", linewidth=0.6)[0], part, span))
+        lines.append((axes.plot(x_mm, x_mm * 0, color="black", linewidth=0.6, animated=True)[0], part, span))
+    canvas.draw()
+    background = canvas.copy_from_bbox(figure.bbox)
 
     def draw() -> None:
         for signal in signals:
+            canvas.restore_region(background)
             for line, part, span in lines:
-                line.set_ydata(part.baseline_mm - page.gain_mm_per_mv * signal[LEADS.index(part.lead), span])
-            canvas.draw()
+                line.set_ydata(part.baseline_mm - part.gain_mm_per_mv * signal[LEADS.index(part.lead), span])
+                axes.draw_artist(line)
             np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
     return draw
 
 
+def clean_rates(passes: int, fs_hz: float) -> dict[str, float]:
+    """Clean pages a second on one core."""
+    rates = {}
+    for name, (size, base, count) in CLEAN.items():
+        rng = np.random.default_rng(1)
+        pages, out = [sample_page(rng, base) for _ in range(count)], np.empty((count, 3, *size), np.uint8)
+        signals = recordings(count, fs_hz)
+
+        def draw(signals=signals, pages=pages, size=size, out=out) -> None:  # type: ignore[no-untyped-def]
+            draw_pages(signals, fs_hz, pages, size, out=out, n_threads=1, channels_first=True)
+
+        rates[name] = pages_per_s(draw, count, passes)
+    return rates
+
+
+def degraded_pages(preset: str, count: int, jpeg: bool) -> Callable[[int], np.ndarray]:
+    """Draw `count` pages of one preset on so many threads; without `jpeg` the round trip through a JPEG is left out."""
+    rng = np.random.default_rng(2)
+    pages = [sample_page(rng, PageSpec()) for _ in range(count)]
+    params = [sample_params(np.random.default_rng([3, i]), preset) for i in range(count)]
+    if not jpeg:
+        params = [one.without("jpeg") for one in params]
+    signals, out = recordings(count, 100.0), np.empty((count, 448, 448, 3), np.uint8)
+    return lambda n_threads: draw_pages(signals, 100.0, pages, (448, 448), degrade=params, out=out, n_threads=n_threads)
+
+
+def image_kit_rate(pages: int) -> float | None:
+    """Pages a second of ecg-image-kit at 2200 x 1700, or None where ECGSCAN_IMAGE_KIT names no checkout."""
+    if not os.environ.get("ECGSCAN_IMAGE_KIT"):
+        return None
+    from ecgscan_lab.render.image_kit import time_image_kit
+
+    records = [EcgRecord(str(i), signal, 500.0) for i, signal in enumerate(recordings(pages, 500.0))]
+    return round(1.0 / statistics.median(time_image_kit(records)), 3)
+
+
+def memory_growth_mb(pages: int) -> float:
+    """Growth of the process's peak memory over so many degraded pages of sizes that come round, after a warm-up."""
+    signals = recordings(8, 100.0)
+
+    def draw(first: int, stop: int) -> None:
+        for i in range(first, stop):
+            rng = np.random.default_rng(i)
+            page, params = sample_page(rng, PageSpec()), sample_params(rng, "mixture")
+            draw_pages(signals[i % 8 : i % 8 + 1], 100.0, page, (192, 448), degrade=params, n_threads=1)
+
+    draw(0, min(1000, pages))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    draw(1000, 1000 + pages)
+    return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three passes instead of eleven, and no matplotlib")
+    parser.add_argument("--quick", action="store_true", help="few passes, no matplotlib, torch or memory")
     quick = parser.parse_args().quick
     passes = 3 if quick else 11
+    cv2.setNumThreads(1)
 
     start = time.perf_counter()
     draw_pages(recordings(1, 100.0), 100.0, PageSpec.compact(), (192, 448), n_threads=1)
-    results: dict[str, dict[str, float]] = {"pages_per_s": {}, "pages_per_s_500hz": {}, "one_page_per_s": {}}
-    peers: dict[str, float] = {}
     print(f"first page (compiled, or loaded from Numba's cache) after {time.perf_counter() - start:.2f} s")
-    print(f"{'pages a second, one core':26s}{'100 Hz':>10s}{'500 Hz':>10s}{'one page':>10s}{'matplotlib':>12s}")
-    for name, (size, base, count) in CASES.items():
-        rng = np.random.default_rng(1)
-        pages, out = [sample_page(rng, base) for _ in range(count)], np.empty((count, 3, *size), np.uint8)
-        cells = []
-        for key, fs_hz, page in zip(results, (100.0, 500.0, 100.0), (pages, pages, base), strict=True):
-            signals = recordings(count, fs_hz)
+    rates: dict[str, float | None] = dict(clean_rates(passes, 100.0))
+    rates |= {f"{name}_500hz": rate for name, rate in clean_rates(passes, 500.0).items()}
+    for preset in PRESETS:
+        draw = degraded_pages(preset, 96, jpeg=True)
+        rates[f"{preset}_448x448"] = pages_per_s(lambda draw=draw: draw(1), 96, passes)
+    draw = degraded_pages("paper", 96, jpeg=False)
+    rates["paper_448x448_no_jpeg"] = pages_per_s(lambda: draw(1), 96, passes)
+    draw = degraded_pages("paper", 96, jpeg=True)
+    threads = {n: pages_per_s(lambda n=n: draw(n), 96, passes) for n in (1, 2, 4) if n <= (os.cpu_count() or 1)}
 
-            def draw(signals=signals, fs_hz=fs_hz, page=page, size=size, out=out) -> None:  # type: ignore[no-untyped-def]
-                draw_pages(signals, fs_hz, page, size, out=out, n_threads=1, channels_first=True)
+    growth, torch_rates = None, {}
+    if not quick:
+        for name, (size, base, _) in CLEAN.items():
+            peer = matplotlib_pages(base, size, recordings(4, 100.0), 100.0)
+            rates[name.replace("clean", "matplotlib")] = pages_per_s(peer, 4, 5)
+        from ecgscan_lab.render.raster_torch import time_draw_batch
 
-            results[key][name] = round(pages_per_s(draw, count, passes), 1)
-            cells.append(f"{results[key][name]:10.0f}")
-        if not quick:
-            peers[name] = round(pages_per_s(matplotlib_pages(base, size, recordings(4, 100.0), 100.0), 4, 5), 1)
-            cells.append(f"{peers[name]:12.1f}")
-        print(f"{name:26s}{''.join(cells)}")
-    print(json.dumps({"benchmark": "rendering", "machine": platform.machine(), **results, "matplotlib_per_s": peers}))
+        torch_rates = time_draw_batch()
+        growth = memory_growth_mb(10_000)
+    rates["image_kit_2200x1700"] = kit = None if quick else image_kit_rate(7)
+    for name, rate in rates.items():
+        print(f"{name:32s}{'-' if rate is None else f'{rate:10.1f}'}")
+    print(f"paper_448x448 by threads: {threads}; memory growth over 10,000 pages: {growth} MB; torch: {torch_rates}")
+    ratio = None if kit is None else round((rates["clean_2200x1700"] or 0.0) / kit, 1)
+    print(json.dumps({"benchmark": "rendering", "machine": platform.machine(), "pages_per_s": rates,
+                      "ratio_to_image_kit": ratio, "paper_448x448_by_threads": threads,
+                      "memory_growth_mb": growth, "torch_pages_per_s": torch_rates}))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def test_a_plain_page_is_the_renderers(cohort):
     assert images.shape == (2, 3, *SIZE)
     assert images.dtype == torch.uint8
     for image, i in zip(images, (4, 1), strict=True):
-        expected = draw_page(cohort.records[i], PageSpec.compact(), SIZE).pixels.transpose(2, 0, 1)
+        expected = draw_page(cohort.records[i], PageSpec.compact(), size=SIZE).pixels.transpose(2, 0, 1)
         assert np.array_equal(image.numpy(), expected)
 
 

@@ -88,6 +88,7 @@ def plot_page(image: EcgImage, highlight: str | Sequence[str] | None = None, tit
                 f"lead {lead!r} is not on the page", field="highlight", expected=f"one of {', '.join(image.polylines)}"
             )
     height, width = image.pixels.shape[:2]
+    gain = " and ".join(f"{g:g}" for g in sorted({abs(g) for g in image.gains_mm_per_mv.values()}))
     with style():
         figure = Figure(figsize=(10.0, 10.0 * height / width + 0.4), layout="constrained")
         axes = figure.add_subplot()
@@ -105,13 +106,13 @@ def plot_page(image: EcgImage, highlight: str | Sequence[str] | None = None, tit
                 lead, place, xytext=(3.5, -3.5), textcoords="offset points", va="top", color="white", size=9, bbox=_TAG
             )
         axes.set(xlim=(0, width), ylim=(height, 0))
-        axes.set_title(title or f"{image.paper_speed_mm_per_s:g} mm/s, {image.gain_mm_per_mv:g} mm/mV")
+        axes.set_title(title or f"{image.paper_speed_mm_per_s:g} mm/s, {gain} mm/mV")
     shown = ", ".join(lead for lead in image.polylines)
     marked = f" The traces of {', '.join(leads)} are framed and drawn over in blue." if leads else ""
     return describe(
         figure,
         f"ECG page of {width} by {height} pixels at {image.paper_speed_mm_per_s:g} mm/s and "
-        f"{image.gain_mm_per_mv:g} mm/mV, showing {shown}.{marked}",
+        f"{gain} mm/mV, showing {shown}.{marked}",
     )
 
 

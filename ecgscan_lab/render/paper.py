@@ -39,30 +39,43 @@ PALETTES: dict[str, Palette] = {
     "blue": Palette((251, 253, 255), (216, 229, 245), (160, 190, 227)),
     "green": Palette((251, 254, 250), (214, 235, 216), (155, 202, 163)),
     "grey": Palette((255, 255, 255), (229, 229, 229), (190, 190, 190)),
+    "red": Palette((255, 252, 250), (252, 209, 203), (232, 118, 110)),
+    "orange": Palette((255, 252, 246), (252, 224, 190), (240, 172, 104)),
+    "graph": Palette((255, 255, 255), (250, 248, 248), (156, 112, 108)),
     "none": Palette((255, 255, 255), (255, 255, 255), (255, 255, 255)),
 }
+"""Grids by name; "graph" hardly has 1 mm lines, which office printers lose."""
+
+FONTS: dict[str, str] = {
+    "sans": "DejaVuSans.ttf",
+    "mono": "DejaVuSansMono.ttf",
+    "serif": "DejaVuSerif.ttf",
+    "bold": "DejaVuSans-Bold.ttf",
+    "italic": "DejaVuSerif-Italic.ttf",
+}
+"""Free fonts that come with matplotlib: the same letters on every machine, and nothing to install."""
 
 
-@lru_cache(maxsize=1)
-def _font_file() -> str:
-    """DejaVu Sans as matplotlib ships it: the same letters on every machine, and no font to install."""
+@lru_cache(maxsize=8)
+def font_file(font: str = "sans") -> Path:
+    """Where the file of a font in `FONTS` lies."""
     import matplotlib
 
-    return str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
+    return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONTS[font]
 
 
-@lru_cache(maxsize=64)
-def _font(quarter_px: int) -> FreeTypeFont:
+@lru_cache(maxsize=128)
+def _font(font: str, quarter_px: int) -> FreeTypeFont:
     from PIL import ImageFont
 
-    return ImageFont.truetype(_font_file(), quarter_px / 4, layout_engine=ImageFont.Layout.BASIC)
+    return ImageFont.truetype(str(font_file(font)), quarter_px / 4, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=4096)
-def _mask(text: str, quarter_px: int) -> np.ndarray:
+def _mask(text: str, quarter_px: int, font_name: str) -> np.ndarray:
     from PIL import Image, ImageDraw
 
-    font = _font(quarter_px)
+    font = _font(font_name, quarter_px)
     left, top, right, bottom = (int(v) for v in font.getbbox(text))
     sheet = Image.new("L", (right - left + 2, bottom - top + 2), 0)
     ImageDraw.Draw(sheet).text((1 - left, 1 - top), text, fill=255, font=font)
@@ -75,12 +88,13 @@ def _mask(text: str, quarter_px: int) -> np.ndarray:
     return mask
 
 
-def text_mask(text: str, height_px: float) -> np.ndarray:
-    """Ink coverage of one line of text in DejaVu Sans, trimmed to its ink.
+def text_mask(text: str, height_px: float, font: str = "sans") -> np.ndarray:
+    """Ink coverage of one line of text, trimmed to its ink.
 
     Args:
         text: one line.
         height_px: font size (em) in pixels, rounded to a quarter so that masks can be reused.
+        font: a name in `FONTS`.
 
     Returns:
         uint8 `[height, width]`, 0 paper to 255 ink, read-only; empty when the text is blank or too small to read.
@@ -93,4 +107,4 @@ def text_mask(text: str, height_px: float) -> np.ndarray:
     """
     if height_px < SMALLEST_TEXT_PX:
         return np.zeros((0, 0), np.uint8)
-    return _mask(text, round(height_px * 4))
+    return _mask(text, round(height_px * 4), font)

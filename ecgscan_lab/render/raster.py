@@ -270,9 +270,7 @@ def _free_place(row_top, row_bottom, places, text_height, text_width, clearance)
 
 
 @njit(cache=True, nogil=True)
-def draw(
-    buffer, frame, colours, grid, signal, segments, dx, px_per_mv, pen, bars, atlas, masks, places, clearance, chosen
-):
+def draw(buffer, frame, colours, grid, signal, segments, dx, pen, bars, atlas, masks, places, clearance, chosen):
     """Draw one page into `buffer`.
 
     Args:
@@ -281,8 +279,9 @@ def draw(
         colours: float32 `[4, 3]`, paper, thin line, thick line, ink.
         grid: (x, y of a crossing, thin step, thin line width, thick step, thick line width) in pixels.
         signal: float32 `[lead, time]` in millivolts; values that are not finite leave gaps.
-        segments: float64 `[segment, 6]`: lead, row, x of the first sample, baseline, first sample, last + 1 sample.
-        dx, px_per_mv: pixels a sample and a millivolt.
+        segments: float64 `[segment, 7]`: lead, row, x of the first sample, baseline, first sample, last + 1 sample,
+            pixels a millivolt (negative: upside down).
+        dx: pixels a sample.
         pen: (width in pixels, sub-columns in a pixel).
         bars: float64 `[bar, 4]`, inked rectangles (x0, y0, x1, y1).
         atlas: uint8, text masks one after another.
@@ -301,7 +300,7 @@ def draw(
     for s in range(segments.shape[0]):
         row, first, stop = int(segments[s, 1]), int(segments[s, 4]), int(segments[s, 5])
         samples = signal[int(segments[s, 0]), first:stop]
-        place = (segments[s, 2], dx, segments[s, 3], px_per_mv)
+        place = (segments[s, 2], dx, segments[s, 3], segments[s, 6])
         _draw_trace(buffer, frame, colours, samples, place, pen, cover, row_top[row], row_bottom[row])
     for b in range(bars.shape[0]):
         _fill_box(buffer, frame, colours, bars[b, 0], bars[b, 1], bars[b, 2], bars[b, 3])
@@ -310,3 +309,25 @@ def draw(
         chosen[t] = places[t, _free_place(row_top, row_bottom, places[t], height, width, clearance)]
         mask = atlas[offset : offset + height * width].reshape((height, width))
         _stamp(buffer, frame, colours, mask, chosen[t, 0], chosen[t, 1])
+
+
+@njit(cache=True, nogil=True)
+def draw_coverage(buffer, frame, samples, place, pen):
+    """Ink one trace white on black: its coverage, 0 to 255, in a `[height, width]` buffer of zeros."""
+    colours = np.full((4, 3), np.float32(255.0))
+    cover = np.empty(frame[0] + 1, np.float32)
+    row_top = np.full(frame[1], np.float32(np.inf))
+    row_bottom = np.full(frame[1], np.float32(-np.inf))
+    _draw_trace(buffer, frame, colours, samples, place, pen, cover, row_top, row_bottom)
+
+
+@njit(cache=True, nogil=True)
+def largest_amplitude(signal):
+    """Largest magnitude of the finite values of a `[lead, time]` signal."""
+    largest = 0.0
+    for lead in range(signal.shape[0]):
+        for i in range(signal.shape[1]):
+            value = abs(signal[lead, i])
+            if value > largest and math.isfinite(value):
+                largest = value
+    return largest

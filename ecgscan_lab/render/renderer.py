@@ -5,215 +5,60 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecgscan_lab.errors import ArgumentError, PageError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render import page as geometry
-from ecgscan_lab.render import paper, raster
-from ecgscan_lab.render.page import PageSpec, Segment
-from ecgscan_lab.types import EcgImage, EcgRecord
+from ecgscan_lab.render import raster
+from ecgscan_lab.render.framing import page_homography, page_size_px
+from ecgscan_lab.render.page import PageSpec
+from ecgscan_lab.render.plan import Plan, plan_page
+from ecgscan_lab.render.segments import page_segments
+from ecgscan_lab.types import EcgImage, EcgRecord, PageMap
+
+if TYPE_CHECKING:
+    from ecgscan_lab.render.degrade import DegradeParams
 
 Box = tuple[float, float, float, float]
 
-MARGIN_MM = 8.0
-TEXT_CLEARANCE_MM = 0.6
-NAME_PLACES_MM = np.array(
-    [
-        (0.0, 0.0),
-        (0.0, -3.5),
-        (0.0, 14.0),
-        (6.0, 0.0),
-        (6.0, 14.0),
-        (12.0, 0.0),
-        (12.0, 14.0),
-        (18.0, 0.0),
-        (18.0, 14.0),
-    ]
-)
-"""Shifts (right, down) of a lead name from its usual place; the first one that meets no trace is taken."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Texts:
-    """All lettering of a page: masks one after another, their (offset, height, width), and where each may stand."""
-
-    atlas: np.ndarray
-    masks: np.ndarray
-    places: np.ndarray
-    clearance: int
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """A page settled in pixels for one picture size, rate and length: kernel and ground truth both read it."""
-
-    size: tuple[int, int]
-    px_per_mm: float
-    bounds: tuple[int, int, int, int]
-    colours: np.ndarray
-    grid: tuple[float, ...]
-    segments: np.ndarray
-    dx: float
-    px_per_mv: float
-    pen: tuple[float, int]
-    bars: np.ndarray
-    texts: _Texts
-
-
-def _colours(page: PageSpec) -> np.ndarray:
-    palette = paper.PALETTES[page.grid]
-    colours = np.array((palette.paper, palette.minor, palette.major, page.ink), np.float32)
-    colours[1:3] = np.clip(colours[0] + (colours[1:3] - colours[0]) * page.grid_strength, 0, 255)
-    return colours
-
-
-def _pulse_bars(page: PageSpec, to_px: tuple[float, float, float]) -> np.ndarray:
-    """Each calibration pulse as five rectangles that touch but never overlap: foot, rise, top, fall, foot."""
-    scale, left, top = to_px
-    half, foot = page.trace_width_mm / 2, geometry.PULSE_FOOT_MM
-    bars = []
-    for rise, high, fall, base in geometry.pulse_boxes_mm(page):
-        bars += [
-            (rise - foot, base - half, rise - half, base + half),
-            (rise - half, high - half, rise + half, base + half),
-            (rise + half, high - half, fall - half, high + half),
-            (fall - half, high - half, fall + half, base + half),
-            (fall + half, base - half, fall + foot, base + half),
-        ]
-    return np.array(bars, np.float64).reshape(-1, 4) * scale + (left, top, left, top)
-
-
-@lru_cache(maxsize=256)
-def _atlas(texts: tuple[str, ...], height_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """Masks of several texts as one flat array, and the (offset, height, width) of each."""
-    masks = [paper.text_mask(text, height_px) for text in texts]
-    sizes = np.array([mask.shape for mask in masks], np.int64).reshape(-1, 2)
-    ends = np.cumsum(sizes.prod(axis=1))
-    flat = np.concatenate([np.zeros(0, np.uint8), *(mask.ravel() for mask in masks)])
-    return flat, np.column_stack([np.concatenate([[0], ends[:-1]])[: len(masks)], sizes])
-
-
-def _place_texts(page: PageSpec, segments: Sequence[Segment], to_px: tuple[float, float, float]) -> _Texts:
-    scale, left, top = to_px
-    entries: list[tuple[str, str, float, float]] = []  # name of its box, text, usual place (x_mm, y_mm)
-    if page.show_lead_names:
-        rise = geometry.NAME_RISE_MM + 0.73 * page.text_mm
-        for segment in segments:
-            x, y = segment.x0_mm + geometry.NAME_INDENT_MM, segment.baseline_mm - rise
-            entries.append((f"text {segment.name}", segment.lead, x, y))
-    movable = len(entries)
-    if page.show_scale:
-        text = f"{page.paper_speed_mm_per_s:g} mm/s    {page.gain_mm_per_mv:g} mm/mV"
-        entries.append(("text scale", text, page.left_mm, page.height_mm - MARGIN_MM - page.text_mm))
-    if page.header is not None:
-        for line, text in enumerate(f"SYNTHETIC PAGE   {page.header}".split("\n")):
-            entries.append((f"text header {line + 1}", text, page.left_mm, MARGIN_MM + 1.5 * line * page.text_mm))
-    atlas, masks = _atlas(tuple(text for _, text, _, _ in entries), round(page.text_mm * scale * 4) / 4)
-    places = np.array([entry[2:] for entry in entries]).reshape(-1, 1, 2).repeat(len(NAME_PLACES_MM), axis=1)
-    places[:movable] += NAME_PLACES_MM
-    places = np.rint(places * scale + (left, top)).astype(np.int64)
-    return _Texts(atlas, masks, places, max(1, round(TEXT_CLEARANCE_MM * scale)), tuple(name for name, *_ in entries))
-
-
-@lru_cache(maxsize=64)
-def _plan(page: PageSpec, size: tuple[int, int], fs_hz: float, n_samples: int) -> _Plan:
-    to_px = scale, left, top = geometry.page_frame(page, size)
-    px_per_s = page.paper_speed_mm_per_s * scale
-    segments, rows = geometry.page_segments(page), []
-    for segment in segments:
-        first, stop = geometry.shown_samples(segment, fs_hz, n_samples)
-        x_first = left + segment.x0_mm * scale + (first / fs_hz - segment.t0_s) * px_per_s
-        baseline = top + segment.baseline_mm * scale
-        rows.append((geometry.LEAD_ROW[segment.lead], segment.row, x_first, baseline, first, stop))
-    pen_px = page.trace_width_mm * scale
-    lines = (paper.MINOR_MM, paper.MINOR_LINE_MM, paper.MAJOR_MM, paper.MAJOR_LINE_MM)
-    crossing = (left + page.left_mm * scale, top + page.first_baseline_mm * scale)
-    return _Plan(
-        size=size,
-        px_per_mm=scale,
-        bounds=(round(top), round(size[0] - top), round(left), round(size[1] - left)),
-        colours=_colours(page),
-        grid=(*crossing, *(v * scale for v in lines)),
-        segments=np.array(rows, np.float64),
-        dx=px_per_s / fs_hz,
-        px_per_mv=page.gain_mm_per_mv * scale,
-        pen=(pen_px, raster.sub_columns(pen_px)),
-        bars=_pulse_bars(page, to_px),
-        texts=_place_texts(page, segments, to_px),
-    )
-
-
-def _draw(plan: _Plan, signal_mv: np.ndarray, picture: np.ndarray, channels_first: bool) -> np.ndarray:
-    """Fill one C-contiguous picture; return the (x, y) that each text was given."""
-    height, width = plan.size
-    strides = (width, 1, height * width) if channels_first else (3 * width, 3, 1)
-    texts = plan.texts
-    chosen = np.empty((len(texts.names), 2), np.int64)
-    raster.draw(
-        picture.reshape(-1),
-        (height, width, *strides, *plan.bounds),
-        plan.colours,
-        plan.grid,
-        signal_mv,
-        plan.segments,
-        plan.dx,
-        plan.px_per_mv,
-        plan.pen,
-        plan.bars,
-        texts.atlas,
-        texts.masks,
-        texts.places,
-        texts.clearance,
-        chosen,
-    )
-    return chosen
-
-
-def _check_signal(signal_mv: np.ndarray, fs_hz: float, ndim: int) -> np.ndarray:
-    signal_mv = np.ascontiguousarray(signal_mv, dtype=np.float32)
-    if signal_mv.ndim != ndim or signal_mv.shape[-2] != len(LEADS) or signal_mv.shape[-1] < 1:
-        raise PageError(
-            f"cannot draw a signal of shape {signal_mv.shape}",
-            field="signal_mv",
-            expected=f"{'[batch, ' if ndim == 3 else '['}12, time] in millivolts with at least one sample",
-        )
-    if not (np.isfinite(fs_hz) and 1.0 <= fs_hz <= 1e5):
-        raise PageError(f"cannot draw a signal sampled at {fs_hz} Hz", field="fs_hz", expected="from 1 to 100000 Hz")
-    return signal_mv
+MAX_MV = 1000.0
+"""No body makes a volt at the skin; larger numbers are microvolts or raw counts."""
 
 
 def draw_page(
     record: EcgRecord,
     page: PageSpec | None = None,
+    degrade: str | DegradeParams | None = None,
     size: tuple[int, int] | None = None,
     seed: int = 0,
     dpi: float | None = None,
 ) -> EcgImage:
-    """Draw one recording as a clean page, with the place of every sample, lead and letter.
+    """Draw one recording as a page, with the place of every sample, lead and letter.
 
-    Each column shows its own 2.5 s of the recording and the strip below shows the first 10 s of lead II; a shorter
-    recording leaves the rest empty, samples that are not finite leave gaps, and ink beyond the sheet is cut off.
-    A lead name sits above the start of its trace, or where it meets least ink.
+    A recording that ends early leaves the rest empty, samples that are not finite leave gaps, and ink beyond the sheet
+    is cut off and counted in `clipped`. A lead name sits above the start of its trace, or where it meets least ink.
 
     Args:
         record: the recording, in millivolts. Nothing of its identity, labels or report is drawn.
         page: the page, `PageSpec()` when None.
+        degrade: a preset of `degrade.PRESETS` ("scan", "photo", "fax", "paper", "mixture") whose parameters are sampled
+            from `seed`, or the parameters themselves; None and "clean" draw the page as printed.
         size: (height, width) in pixels; the page is centred and keeps its shape, the rest is plain paper.
-        seed: kept with the picture; a clean page has no random choice in it.
+        seed: seed of every random choice. The same seed gives the same page, whatever was drawn before.
         dpi: pixels an inch, instead of `size`; 200 when neither is given.
 
     Returns:
         The picture. `polylines` holds (x, y) for every shown sample, also where it lies beyond the sheet (NaN stays
         NaN). `boxes` holds the ink of each trace ("I", ..., "II rhythm"), of each name ("text I"), of the pulses
-        ("pulse 1", top row first), and of "text scale" and "text header 1".
+        ("pulse 1", top row first), and of "text scale", "text header 1", "text note 1". All follow the degradation.
 
     Raises:
-        PageError: the signal is empty or misshapen, or the picture would be absurdly small or large.
+        PageError: the signal is empty, misshapen or beyond a volt, or the picture would be absurdly small or large.
+        ArgumentError: unknown preset.
 
     Properties: geometry holds within a pixel at any size, deterministic, same pixels as `draw_pages`.
 
@@ -227,53 +72,206 @@ def draw_page(
     """
     page = PageSpec() if page is None else page
     signal_mv = _check_signal(record.signal_mv, record.fs_hz, ndim=2)
-    size = geometry.page_size_px(page, size, dpi)
-    plan = _plan(page, size, float(record.fs_hz), signal_mv.shape[1])
-    pixels = np.empty((*size, 3), np.uint8)
+    size = page_size_px(page, size, dpi)
+    params = degradation_for(degrade, seed)
+    draw_size = size if params is None else _clean_size(params, size)
+    plan = plan_page(page, draw_size, float(record.fs_hz), signal_mv.shape[1])
+    pixels = np.empty((*draw_size, 3), np.uint8)
     text_px = _draw(plan, signal_mv, pixels, channels_first=False)
+    page_map = PageMap(page_homography(page, size))
+    if params is not None:
+        page_map, pixels = _degrade(pixels, page, params, size)
 
-    polylines, windows, origins = {}, {}, {}
-    for segment, (lead, _, x_first, baseline, first, stop) in zip(
-        geometry.page_segments(page), plan.segments, strict=True
-    ):
-        window = windows[segment.name] = (int(first), int(stop))
-        y = baseline - plan.px_per_mv * signal_mv[int(lead), slice(*window)].astype(np.float64)
-        polylines[segment.name] = np.column_stack([x_first + plan.dx * np.arange(len(y)), y])
+    polylines, windows, origins, gains = {}, {}, {}, {}
+    for segment, row in zip(page_segments(page), plan.segments, strict=True):
+        first, stop = windows[segment.name] = (int(row[4]), int(row[5]))
+        mv = signal_mv[int(row[0]), first:stop].astype(np.float64)
+        seconds = np.arange(first, stop) / record.fs_hz - segment.t0_s
+        x_mm = segment.x0_mm + page.paper_speed_mm_per_s * seconds
+        polylines[segment.name] = page_map.to_px(
+            np.column_stack([x_mm, segment.baseline_mm - segment.gain_mm_per_mv * mv])
+        )
         origins[segment.name] = (segment.x0_mm, segment.baseline_mm, segment.t0_s)
+        gains[segment.name] = segment.gain_mm_per_mv
     return EcgImage(
         pixels=pixels,
-        mm_to_px=geometry.page_homography(page, size),
+        page_map=page_map,
         polylines=polylines,
-        boxes=_boxes(plan, polylines, text_px),
+        boxes=_boxes(plan, page, page_map, polylines, text_px, size),
         windows=windows,
-        gain_mm_per_mv=page.gain_mm_per_mv,
+        origins_mm=origins,
+        gains_mm_per_mv=gains,
         paper_speed_mm_per_s=page.paper_speed_mm_per_s,
         fs_hz=record.fs_hz,
         seed=seed,
-        origins_mm=origins,
+        page=page,
+        degradation=params,
+        clipped=_clipped(page, page_map, polylines, size),
+        painter=partial(_coverage, plan, page, signal_mv, page_map, size),
     )
 
 
-def _boxes(plan: _Plan, polylines: Mapping[str, np.ndarray], text_px: np.ndarray) -> dict[str, Box]:
-    """Ink boxes of traces, pulses and texts, cut at the page; what left no ink has no box."""
-    y0, y1, x0, x1 = plan.bounds
-    boxes: dict[str, Box] = {}
+def degradation_for(degrade: str | DegradeParams | None, seed: int) -> DegradeParams | None:
+    """The degradation of a page: as given, or sampled from a preset and the page's seed; None for a clean page.
 
-    def add(name: str, low_x: float, low_y: float, high_x: float, high_y: float) -> None:
-        box = (max(low_x, x0), max(low_y, y0), min(high_x, x1), min(high_y, y1))
-        if box[0] < box[2] and box[1] < box[3]:
-            boxes[name] = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+    Raises:
+        ArgumentError: unknown preset.
+    """
+    if degrade is None or degrade == "clean":
+        return None
+    from ecgscan_lab.render.degrade import DegradeParams, sample_params
 
-    half = plan.pen[0] / 2
+    if isinstance(degrade, str):
+        return sample_params(np.random.default_rng(seed), degrade)
+    if not isinstance(degrade, DegradeParams):
+        raise ArgumentError(
+            f"cannot degrade a page by {degrade!r}", field="degrade", expected="None, a preset's name, or DegradeParams"
+        )
+    return degrade
+
+
+def _clean_size(params: DegradeParams, size: tuple[int, int]) -> tuple[int, int]:
+    from ecgscan_lab.render.degrade import clean_size
+
+    return clean_size(params, size)
+
+
+def _degrade(
+    clean: np.ndarray, page: PageSpec, params: DegradeParams, size: tuple[int, int]
+) -> tuple[PageMap, np.ndarray]:
+    """Where the degraded page lies, and its pixels."""
+    from ecgscan_lab.render.degrade import apply_params, sheet_map
+
+    page_mm = (page.width_mm, page.height_mm)
+    page_map = sheet_map(params, page_mm, size, PageMap(page_homography(page, size)))
+    clean_map = PageMap(page_homography(page, clean.shape[:2]))
+    return page_map, apply_params(clean, params, clean_map, page_map, page_mm, size)
+
+
+def _draw(plan: Plan, signal_mv: np.ndarray, picture: np.ndarray, channels_first: bool) -> np.ndarray:
+    """Fill one C-contiguous picture; return the (x, y) that each text was given."""
+    texts = plan.texts
+    chosen = np.empty((len(texts.prints), 2), np.int64)
+    raster.draw(
+        picture.reshape(-1),
+        _frame(plan, channels_first),
+        plan.colours,
+        plan.grid,
+        signal_mv,
+        plan.segments,
+        plan.dx,
+        plan.pen,
+        plan.bars,
+        texts.atlas,
+        texts.masks,
+        texts.places,
+        texts.clearance,
+        chosen,
+    )
+    return chosen
+
+
+def _frame(plan: Plan, channels_first: bool) -> tuple[int, ...]:
+    height, width = plan.size
+    return (height, width, *((width, 1, height * width) if channels_first else (3 * width, 3, 1)), *plan.bounds)
+
+
+def _coverage(
+    plan: Plan, page: PageSpec, signal_mv: np.ndarray, page_map: PageMap, size: tuple[int, int], name: str
+) -> np.ndarray:
+    """Coverage of one trace, drawn alone by the same kernel and sent through the same map as the page."""
+    index = [segment.name for segment in page_segments(page)].index(name)
+    lead, _, x_first, baseline, first, stop, px_per_mv = plan.segments[index]
+    sheet = np.zeros((*plan.size, 3), np.uint8)
+    place = (x_first, plan.dx, baseline, px_per_mv)
+    samples = signal_mv[int(lead), int(first) : int(stop)]
+    raster.draw_coverage(sheet.reshape(-1), _frame(plan, channels_first=False), samples, place, plan.pen)
+    clean_map = PageMap(page_homography(page, plan.size))
+    if plan.size == size and page_map.bend is None and np.array_equal(page_map.homography, clean_map.homography):
+        return np.ascontiguousarray(sheet[..., 0])
+    from ecgscan_lab.render.degrade import warp_coverage
+
+    return warp_coverage(np.ascontiguousarray(sheet[..., 0]), clean_map, page_map, size)
+
+
+def _check_signal(signal_mv: np.ndarray, fs_hz: float, ndim: int) -> np.ndarray:
+    signal_mv = np.ascontiguousarray(signal_mv, dtype=np.float32)
+    if signal_mv.ndim != ndim or signal_mv.shape[-2] != len(LEADS) or signal_mv.shape[-1] < 1:
+        raise PageError(
+            f"cannot draw a signal of shape {signal_mv.shape}",
+            field="signal_mv",
+            expected=f"{'[batch, ' if ndim == 3 else '['}12, time] in millivolts with at least one sample",
+        )
+    if not (np.isfinite(fs_hz) and 1.0 <= fs_hz <= 1e5):
+        raise PageError(f"cannot draw a signal sampled at {fs_hz} Hz", field="fs_hz", expected="from 1 to 100000 Hz")
+    largest = raster.largest_amplitude(signal_mv.reshape(-1, signal_mv.shape[-1]))
+    if largest > MAX_MV:
+        raise PageError(
+            f"the signal reaches {largest:.4g} mV",
+            field="signal_mv",
+            expected=f"millivolts, at most {MAX_MV:g} in magnitude",
+            fix="divide microvolts by 1000, or raw counts by the gain",
+        )
+    return signal_mv
+
+
+def _clipped(
+    page: PageSpec, page_map: PageMap, polylines: Mapping[str, np.ndarray], size: tuple[int, int]
+) -> dict[str, int]:
+    """Trace -> recorded samples beyond the sheet or outside the picture; traces that are whole are left out."""
+    clipped = {}
     for name, line in polylines.items():
-        drawn = line[np.isfinite(line[:, 1])]
+        line = line[np.isfinite(line).all(axis=1)]
+        mm = page_map.to_mm(line)
+        inside = ((line >= 0) & (line <= size[::-1]) & (mm >= 0) & (mm <= (page.width_mm, page.height_mm))).all(axis=1)
+        if not inside.all():
+            clipped[name] = int((~inside).sum())
+    return clipped
+
+
+def _boxes(
+    plan: Plan,
+    page: PageSpec,
+    page_map: PageMap,
+    polylines: Mapping[str, np.ndarray],
+    text_px: np.ndarray,
+    size: tuple[int, int],
+) -> dict[str, Box]:
+    """Ink boxes of traces, pulses and texts, cut at the sheet and the picture; what left no ink has no box."""
+    boxes: dict[str, Box] = {}
+    sheet = page_map.to_px(_outline(np.array([0.0, 0.0, page.width_mm, page.height_mm])))
+    lowest, highest = np.maximum(sheet.min(axis=0), 0.0), np.minimum(sheet.max(axis=0), size[::-1])
+
+    def add(name: str, points: np.ndarray, margin: float = 0.0) -> None:
+        low, high = np.maximum(points.min(axis=0) - margin, lowest), np.minimum(points.max(axis=0) + margin, highest)
+        if (low < high).all():
+            boxes[name] = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+
+    clean_map = PageMap(page_homography(page, plan.size))
+    for name, line in polylines.items():
+        drawn = line[np.isfinite(line).all(axis=1)]
         if len(drawn):
-            add(name, *(drawn.min(axis=0) - half), *(drawn.max(axis=0) + half))
-    for k, bars in enumerate(plan.bars.reshape(-1, 5, 4)):
-        add(f"pulse {k + 1}", *bars[:, :2].min(axis=0), *bars[:, 2:].max(axis=0))
-    for name, (_, height, width), (x, y) in zip(plan.texts.names, plan.texts.masks, text_px, strict=True):
-        add(name, x, y, x + width, y + height)
+            add(name, drawn, page.trace_width_mm / 2 * _px_per_mm(page_map, page_map.to_mm(drawn[:: len(drawn)])))
+    for number, bars in enumerate(plan.bars[: 5 * plan.n_pulses].reshape(-1, 5, 4), start=1):
+        outline = _outline(np.concatenate([bars[:, :2].min(axis=0), bars[:, 2:].max(axis=0)]))
+        add(f"pulse {number}", page_map.to_px(clean_map.to_mm(outline)))
+    for line_, (_, height, width), (x, y) in zip(plan.texts.prints, plan.texts.masks, text_px, strict=True):
+        if height:
+            add(line_.name, page_map.to_px(clean_map.to_mm(_outline(np.array([x, y, x + width, y + height], float)))))
     return boxes
+
+
+def _px_per_mm(page_map: PageMap, point_mm: np.ndarray) -> float:
+    """Largest stretch of the map at one point `[1, 2]`."""
+    here, right, down = page_map.to_px(point_mm + np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.1]])) * 10
+    return float(max(np.linalg.norm(right - here), np.linalg.norm(down - here)))
+
+
+def _outline(box: np.ndarray, steps: int = 8) -> np.ndarray:
+    """Points `[4 * steps, 2]` along the edge of a box (x0, y0, x1, y1): once bent, it may reach beyond its corners."""
+    share = np.linspace(0.0, 1.0, steps, endpoint=False)[:, None]
+    corners = box[[0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(5, 2)
+    return np.concatenate([a + share * (b - a) for a, b in pairwise(corners)])
 
 
 def draw_pages(
@@ -282,11 +280,12 @@ def draw_pages(
     pages: PageSpec | Sequence[PageSpec],
     size: tuple[int, int],
     *,
+    degrade: Sequence[DegradeParams | None] | DegradeParams | None = None,
     out: np.ndarray | None = None,
     n_threads: int | None = None,
     channels_first: bool = False,
 ) -> np.ndarray:
-    """Draw a batch of clean pages without ground truth: the fast path of training.
+    """Draw a batch of pages without ground truth: the fast path of training.
 
     Both memory orders cost the same; ask for the one that comes next (`channels_first=True` for torch).
 
@@ -295,6 +294,7 @@ def draw_pages(
         fs_hz: sampling rate in hertz.
         pages: one page for all, or one a recording.
         size: (height, width) in pixels.
+        degrade: what befalls every page, or each one; None keeps pages clean (`degrade.sample_params` samples one).
         out: a C-contiguous uint8 array of the result's shape to draw into.
         n_threads: threads; None takes as many as the process may use. The kernels release the GIL.
         channels_first: return `[batch, 3, height, width]` instead of `[batch, height, width, 3]`.
@@ -304,7 +304,7 @@ def draw_pages(
 
     Raises:
         PageError: as `draw_page`.
-        ArgumentError: `pages` or `out` does not fit the batch.
+        ArgumentError: `pages`, `degrade` or `out` does not fit the batch.
 
     Properties: same pixels as `draw_page`, whatever the batch, its order, or the number of threads.
 
@@ -313,13 +313,16 @@ def draw_pages(
         (2, 192, 448, 3)
     """
     signals_mv = _check_signal(signals_mv, fs_hz, ndim=3)
-    batch, n_samples = len(signals_mv), signals_mv.shape[2]
+    batch = len(signals_mv)
     pages = [pages] * batch if isinstance(pages, PageSpec) else list(pages)
     if len(pages) != batch:
         raise ArgumentError(f"{len(pages)} pages for {batch} recordings", field="pages", expected="one a recording")
+    params = list(degrade) if isinstance(degrade, Sequence) else [degrade] * batch
+    if len(params) != batch:
+        raise ArgumentError(f"{len(params)} degradations for {batch} recordings", field="degrade", expected="one each")
     if not pages:
         raise PageError("there is no recording to draw", field="signals_mv", expected="at least one")
-    size = geometry.page_size_px(pages[0], size)
+    size = page_size_px(pages[0], size)
     shape = (batch, 3, *size) if channels_first else (batch, *size, 3)
     if out is None:
         out = np.empty(shape, np.uint8)
@@ -330,7 +333,7 @@ def draw_pages(
 
     def draw_span(span: range) -> None:
         for i in span:
-            _draw(_plan(pages[i], size, float(fs_hz), n_samples), signals_mv[i], out[i], channels_first)
+            _draw_into(out[i], signals_mv[i], float(fs_hz), pages[i], params[i], size, channels_first)
 
     n_threads = min(batch, _usable_cores() if n_threads is None else max(1, n_threads))
     if n_threads == 1:
@@ -341,40 +344,26 @@ def draw_pages(
     return out
 
 
+def _draw_into(
+    out: np.ndarray,
+    signal_mv: np.ndarray,
+    fs_hz: float,
+    page: PageSpec,
+    params: DegradeParams | None,
+    size: tuple[int, int],
+    channels_first: bool,
+) -> None:
+    """One page of a batch."""
+    n_samples = signal_mv.shape[1]
+    if params is None:
+        _draw(plan_page(page, size, fs_hz, n_samples), signal_mv, out, channels_first)
+        return
+    clean_size = _clean_size(params, size)
+    clean = np.empty((*clean_size, 3), np.uint8)
+    _draw(plan_page(page, clean_size, fs_hz, n_samples), signal_mv, clean, channels_first=False)
+    pixels = _degrade(clean, page, params, size)[1]
+    out[...] = pixels.transpose(2, 0, 1) if channels_first else pixels
+
+
 def _usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def px_to_mv(image: EcgImage, lead: str, points: np.ndarray) -> np.ndarray:
-    """Read pixels of one lead as time and voltage, the inverse of `EcgImage.polylines`.
-
-    **Equation**: t = t0 + (x_mm - x0) / v and u = (y0 - y_mm) / g, with (x_mm, y_mm) the point sent back through
-    `mm_to_px`, v the paper speed and g the gain.
-
-    Args:
-        image: the page; its `mm_to_px` may be any homography, so that photographs work too.
-        lead: a key of `image.polylines`.
-        points: `[n, 2]` pixel coordinates (x, y), the centre of the top left pixel being (0.5, 0.5).
-
-    Returns:
-        float64 `[n, 2]`: seconds from the start of the recording, millivolts.
-
-    Raises:
-        ArgumentError: the page does not show that lead.
-
-    Properties: inverse of the polylines.
-
-    Example:
-        >>> record = EcgRecord("ramp", np.full((12, 1000), 0.5, np.float32), fs_hz=100.0)
-        >>> image = draw_page(record, dpi=100)
-        >>> np.round(px_to_mv(image, "aVR", image.polylines["aVR"][:2]), 6).tolist()
-        [[2.5, 0.5], [2.51, 0.5]]
-    """
-    if lead not in image.origins_mm:
-        known = ", ".join(image.origins_mm)
-        raise ArgumentError(f"the page does not show {lead!r}", field="lead", expected=f"one of {known}")
-    x0_mm, y0_mm, t0_s = image.origins_mm[lead]
-    points = np.asarray(points, np.float64).reshape(-1, 2)
-    mm = np.column_stack([points, np.ones(len(points))]) @ np.linalg.inv(image.mm_to_px).T
-    x_mm, y_mm = mm[:, 0] / mm[:, 2], mm[:, 1] / mm[:, 2]
-    return np.column_stack([t0_s + (x_mm - x0_mm) / image.paper_speed_mm_per_s, (y0_mm - y_mm) / image.gain_mm_per_mv])

@@ -275,7 +275,7 @@ pd.DataFrame(recall).round(1)
 # %%
 from ecgscan_lab.evaluate import reconstruction_error
 from ecgscan_lab.plots.ecg import plot_reconstruction
-from ecgscan_lab.render.page import PageSpec, visible_samples
+from ecgscan_lab.render import PageSpec, visible_samples
 
 shown = test[:512]
 decoded_mv = embed_pages(run.model.reconstruct, cohort, recipe.size, indices=shown)

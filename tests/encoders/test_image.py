@@ -102,7 +102,7 @@ def test_ink_is_seen_and_a_coloured_grid_hardly():
     unrecorded = np.full((1, 12, 1000), np.nan, np.float32)
 
     def page(signal_mv: np.ndarray, grid: str) -> torch.Tensor:
-        spec = PageSpec.compact(grid=grid, show_lead_names=False, show_pulses=False)
+        spec = PageSpec.compact(grid=grid, show_lead_names=False, pulses="none")
         return torch.from_numpy(draw_pages(signal_mv, 100.0, spec, tower.size, channels_first=True))
 
     white = darkness_seen(tower, page(unrecorded, "none"))

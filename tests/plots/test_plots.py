@@ -33,7 +33,7 @@ from ecgscan_lab.plots import (
 )
 from ecgscan_lab.plots.ecg import _row_offsets, _runs
 from ecgscan_lab.plots.training import _running_mean
-from ecgscan_lab.types import EcgImage, EcgRecord, History
+from ecgscan_lab.types import EcgImage, EcgRecord, History, PageMap
 
 ROWS = [
     {"label": "aligned", "group": "probe", "macro_auroc": 88.0, "ci95": (85.0, 90.0)},
@@ -55,7 +55,9 @@ def _record():
 def _page():
     x = np.linspace(20.0, 280.0, 100)
     polylines = {lead: np.stack([x, np.full(100, 30.0 + 15 * k) + np.sin(x)], axis=1) for k, lead in enumerate(LEADS)}
-    return EcgImage(np.full((220, 300, 3), 250, np.uint8), np.eye(3), polylines, {}, {}, 10.0, 25.0, 100.0, 0)
+    places, gains = dict.fromkeys(LEADS, (0.0, 0.0, 0.0)), dict.fromkeys(LEADS, 10.0)
+    pixels = np.full((220, 300, 3), 250, np.uint8)
+    return EcgImage(pixels, PageMap(np.eye(3)), polylines, {}, {}, places, gains, 25.0, 100.0, 0)
 
 
 def _history():

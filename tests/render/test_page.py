@@ -9,15 +9,9 @@ from hypothesis import strategies as st
 
 from ecgscan_lab.errors import PageError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render.page import (
-    PageSpec,
-    page_frame,
-    page_homography,
-    page_segments,
-    page_size_px,
-    pulse_boxes_mm,
-    shown_samples,
-)
+from ecgscan_lab.render.framing import page_frame, page_homography, page_size_px
+from ecgscan_lab.render.page import PageSpec
+from ecgscan_lab.render.segments import page_segments, pulse_boxes_mm, shown_samples
 
 
 @pytest.mark.parametrize("page", [PageSpec(), PageSpec.compact(), PageSpec(paper_speed_mm_per_s=50, width_mm=530)])
@@ -28,7 +22,7 @@ def test_every_lead_is_shown_once_and_the_strip_covers_ten_seconds(page):
     assert (strip.name, strip.lead, strip.t0_s, strip.t1_s) == ("II rhythm", "II", 0.0, 10.0)
     for s in short:  # a moment of time has one place on the page, whatever the row
         assert s.x0_mm == pytest.approx(page.left_mm + s.t0_s * page.paper_speed_mm_per_s)
-        assert s.baseline_mm == pytest.approx(page.first_baseline_mm + s.row * page.row_pitch_mm)
+        assert s.baseline_mm == pytest.approx(page.baselines_mm[s.row])
 
 
 @pytest.mark.parametrize("fs_hz", [100, 128.3, 250, 400, 500, 1000])
@@ -59,7 +53,7 @@ def test_a_pulse_is_one_millivolt_high_and_a_fifth_of_a_second_wide():
     for rise, top, fall, base in boxes:
         assert (fall - rise, base - top) == pytest.approx((5.0, 20.0))
         assert fall < page.left_mm
-    assert pulse_boxes_mm(PageSpec(show_pulses=False)) == []
+    assert pulse_boxes_mm(PageSpec(pulses="none")) == []
 
 
 def test_compact_page_fills_the_encoder_input_exactly():
@@ -101,7 +95,8 @@ def test_pages_are_values():
         ("width_mm", float("inf")),
         ("width_mm", 200.0),  # 250 mm of trace
         ("height_mm", 0.0),
-        ("height_mm", 150.0),  # the strip would lie below the sheet
+        ("height_mm", 40.0),  # no room for four rows
+        ("row_pitch_mm", 60.0),  # the strip would lie below the sheet
         ("height_mm", 1e9),
         ("left_mm", -1.0),
         ("left_mm", 60.0),
@@ -122,6 +117,26 @@ def test_pages_are_values():
         ("header", 7),
         ("header", "x" * 5000),
         ("header", "\n" * 9),
+        ("footer", "\n" * 9),
+        ("layout", "5x5"),
+        ("columns", "diagonal"),
+        ("pulses", True),
+        ("separators", None),
+        ("font", "comic"),
+        ("rhythm", ("V9",)),
+        ("rhythm", ("II", "II")),
+        ("rhythm", ("I", "II", "III", "V1")),
+        ("hidden", ("aVX",)),
+        ("partial", (("V1", 2.0, 1.0),)),
+        ("partial", (("V1",),)),
+        ("strip_s", 0.0),
+        ("strip_s", 20.0),  # 500 mm of trace
+        ("start_s", -1.0),
+        ("chest_gain_mm_per_mv", 0.0),
+        ("pulses", "centre"),
+        ("notes", (("text", 0.0, 0.0, 0.0),)),
+        ("notes", (("text", 0.0, 0.0, 3.0, "comic"),)),
+        ("grid_phase_mm", (0.0, float("nan"))),
     ],
 )
 def test_absurd_pages_are_refused_by_name(field, value):

@@ -7,15 +7,16 @@ import pytest
 
 from ecgscan_lab.errors import ArgumentError, PageError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render import PALETTES, PageSpec, draw_page, draw_pages, px_to_mv, sample_page
-from ecgscan_lab.render.page import page_segments, shown_samples
-from ecgscan_lab.types import EcgRecord
+from ecgscan_lab.render import PALETTES, PageSpec, draw_page, draw_pages, sample_page
+from ecgscan_lab.render.segments import page_segments, shown_samples
+from ecgscan_lab.render.variation import GRID_ODDS
+from ecgscan_lab.types import EcgRecord, PageMap
 
 BARE = PageSpec(
     grid="none",
     ink=(0, 0, 0),
     show_lead_names=False,
-    show_pulses=False,
+    pulses="none",
     show_scale=False,
     height_mm=300.0,
     row_pitch_mm=60.0,
@@ -58,7 +59,7 @@ def read_back(image, name, half_height_mm=29.0):
     inked = ink.sum(axis=0) > 0.2
     y = (ink * (np.arange(top, bottom) + 0.5)[:, None]).sum(axis=0)[inked] / ink.sum(axis=0)[inked]
     x = np.arange(left, right + 1)[inked] + 0.5
-    points = px_to_mv(image, name, np.column_stack([x, y]))
+    points = image.to_mv(name, np.column_stack([x, y]))
     return np.interp(seconds, points[:, 0], points[:, 1], left=np.nan, right=np.nan)
 
 
@@ -75,7 +76,7 @@ SIZES = [{"dpi": 100}, {"dpi": 163}, {"dpi": 200}, {"dpi": 300}, {"size": (448, 
 
 @pytest.mark.parametrize("how", SIZES, ids=str)
 def test_the_pulse_on_paper_is_10_mm_high_and_5_mm_wide(how):
-    image = draw_page(record_of(np.full((12, 100), np.nan)), replace(BARE, show_pulses=True), **how)
+    image = draw_page(record_of(np.full((12, 100), np.nan)), replace(BARE, pulses="left"), **how)
     px_per_mm = image.mm_to_px[0, 0]
     ink = ink_of(image)
     for k in range(1, 5):
@@ -96,7 +97,7 @@ def test_the_pulse_on_paper_is_10_mm_high_and_5_mm_wide(how):
 
 @pytest.mark.parametrize("how", SIZES, ids=str)
 def test_the_grid_repeats_every_5_mm(how):
-    page = PageSpec(show_lead_names=False, show_pulses=False, show_scale=False)
+    page = PageSpec(show_lead_names=False, pulses="none", show_scale=False)
     image = draw_page(record_of(np.full((12, 100), np.nan)), page, **how)
     px_per_mm = image.mm_to_px[0, 0]
     darkness = ink_of(image)
@@ -179,19 +180,19 @@ def test_real_recordings_are_read_back_within_the_resolution_of_the_paper(ptbxl_
     assert np.mean(fine) - np.mean(coarse) > 3  # the error is the column's width, not a misplaced page
 
 
-def test_px_to_mv_inverts_the_polylines_also_through_a_tilted_page():
+def test_to_mv_inverts_the_polylines_also_through_a_tilted_page():
     record = record_of(beats())
     image = draw_page(record, dpi=150)
     tilt = np.array([[0.9, 0.1, 20.0], [-0.05, 1.1, 5.0], [1e-4, 2e-4, 1.0]])
-    tilted = replace(image, mm_to_px=tilt @ image.mm_to_px)
+    tilted = replace(image, page_map=PageMap(tilt @ image.mm_to_px))
     for name, line in image.polylines.items():
         seconds = np.arange(*image.windows[name]) / record.fs_hz
         expected = np.column_stack([seconds, shown(record, image, name)])
-        np.testing.assert_allclose(px_to_mv(image, name, line), expected, atol=1e-6)
+        np.testing.assert_allclose(image.to_mv(name, line), expected, atol=1e-6)
         moved = np.column_stack([line, np.ones(len(line))]) @ tilt.T
-        np.testing.assert_allclose(px_to_mv(tilted, name, moved[:, :2] / moved[:, 2:]), expected, atol=1e-6)
+        np.testing.assert_allclose(tilted.to_mv(name, moved[:, :2] / moved[:, 2:]), expected, atol=1e-6)
     with pytest.raises(ArgumentError, match="V9"):
-        px_to_mv(image, "V9", np.zeros((1, 2)))
+        image.to_mv("V9", np.zeros((1, 2)))
 
 
 def test_the_page_is_framed_by_plain_paper():
@@ -228,17 +229,30 @@ def test_missing_samples_leave_gaps_and_short_recordings_end():
     assert "V4" not in image.boxes
 
 
-@pytest.mark.parametrize("height_mv", [20.0, 1e6, 1e30])
-def test_huge_amplitudes_stay_on_the_page(height_mv):
+def test_traces_beyond_the_sheet_are_cut_and_counted():
     page = PageSpec()
-    image = draw_page(record_of(beats(height_mv=height_mv)), page, size=(400, 400))
+    image = draw_page(record_of(beats(height_mv=20.0)), page, size=(400, 400))
     top = int(image.mm_to_px[1, 2])
     assert (image.pixels[: top - 1] == PALETTES["pink"].paper).all()
     assert all(0 <= v <= 400 for box in image.boxes.values() for v in box)
+    beyond = {name: int((line[:, 1] < image.mm_to_px[1, 2]).sum()) for name, line in image.polylines.items()}
+    assert any(beyond.values())
+    for name, count in beyond.items():
+        assert image.clipped.get(name, 0) >= count
+    assert draw_page(record_of(beats()), page, size=(400, 400)).clipped == {}
+
+
+@pytest.mark.parametrize("height_mv", [2e3, 1e6, 1e30])
+def test_amplitudes_that_cannot_be_millivolts_are_refused(height_mv):
+    with pytest.raises(PageError, match="mV") as caught:
+        draw_page(record_of(beats(height_mv=height_mv)))
+    assert caught.value.fix
+    with pytest.raises(PageError, match="mV"):
+        draw_pages(beats(100.0, height_mv=height_mv)[None], 100.0, PageSpec(), (192, 448))
 
 
 def test_boxes_hold_their_ink():
-    image = draw_page(record_of(beats()), replace(BARE, show_lead_names=True, show_pulses=True), dpi=150)
+    image = draw_page(record_of(beats()), replace(BARE, show_lead_names=True, pulses="left"), dpi=150)
     ink = ink_of(image)
     assert len(image.boxes) == 13 + 13 + 4
     outside = ink.copy()
@@ -339,9 +353,9 @@ def test_sampled_pages_vary_the_looks_and_keep_the_scale(base):
     pages = [sample_page(np.random.default_rng(seed), base) for seed in range(200)]
     assert pages == [sample_page(np.random.default_rng(seed), base) for seed in range(200)]
     assert len(set(pages)) == 200
-    assert {page.grid for page in pages} == set(PALETTES)
-    for field in ("show_pulses", "show_lead_names"):
-        assert {getattr(page, field) for page in pages} == {False, True}
+    assert {page.grid for page in pages} == set(GRID_ODDS)
+    assert {page.show_lead_names for page in pages} == {False, True}
+    assert {page.pulses for page in pages} == {"none", base.pulses}
     for page in pages:
         assert (page.paper_speed_mm_per_s, page.gain_mm_per_mv) == (25, 10)
         assert (page.width_mm, page.height_mm) == (base.width_mm, base.height_mm)
