@@ -19,12 +19,13 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
-from ecgscan_lab.render.degrade import sample_params
 
 from ecgscan_lab.render import PageSpec, draw_pages, page_segments, sample_page
+from ecgscan_lab.render.degrade import sample_params
 from ecgscan_lab.types import EcgRecord
 
 # More pages than the renderer remembers the layout of, so that each pass lays every page out anew.
@@ -116,7 +117,7 @@ def degraded_pages(preset: str, count: int, jpeg: bool) -> Callable[[int], np.nd
     pages = [sample_page(rng, PageSpec()) for _ in range(count)]
     params = [sample_params(np.random.default_rng([3, i]), preset) for i in range(count)]
     if not jpeg:
-        params = [one.without("jpeg") for one in params]
+        params = [replace(one, jpeg=None) for one in params]
     signals, out = recordings(count, 100.0), np.empty((count, 448, 448, 3), np.uint8)
     return lambda n_threads: draw_pages(signals, 100.0, pages, (448, 448), degrade=params, out=out, n_threads=n_threads)
 

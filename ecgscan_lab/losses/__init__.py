@@ -2,43 +2,53 @@
 
     contrastive        Eq. 1    image against report
     gram               Eq. 2-4  image against (report, signal)
+    pairwise                    the paper's ablation of it: three contrastive losses
+    triangle, symile, pmrl      other ways to score three modalities at once
+    siglip                      image against report, pair by pair
+    redundancy                  VICReg and Barlow Twins, without negatives
     reconstruction     Eq. 5    decoded leads against recorded ones, `mse_loss`
     lead_consistency   Eq. 6-7  the limb-lead laws, `rule_loss`; and a true penalty on breaking them, `violation_loss`
     objective          Eq. 8-9  the weighted sum
+    registry                    `LOSSES` by name, and `as_feature_loss`: any of them, or yours, as `Features -> scalar`
 
 Equation numbers are those of ECG-Scan (2026), arXiv 2604.01526.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-import torch
-
 from ecgscan_lab.losses.contrastive import contrastive_loss, report_targets, smoothed_floor
 from ecgscan_lab.losses.gram import gram_loss, gram_volume
 from ecgscan_lab.losses.lead_consistency import rule_loss, violation_loss
 from ecgscan_lab.losses.objective import Weights, objective
+from ecgscan_lab.losses.pairwise import pairwise_loss
+from ecgscan_lab.losses.pmrl import pmrl_loss
 from ecgscan_lab.losses.reconstruction import mse_loss
-
-LOSSES: Mapping[str, Callable[..., torch.Tensor]] = {
-    "contrastive": contrastive_loss,
-    "gram": gram_loss,
-    "mse": mse_loss,
-    "rule": rule_loss,
-    "violation": violation_loss,
-}
+from ecgscan_lab.losses.redundancy import barlow_twins_loss, vicreg_loss
+from ecgscan_lab.losses.registry import LOSSES, FeatureLoss, as_feature_loss
+from ecgscan_lab.losses.siglip import siglip_loss
+from ecgscan_lab.losses.symile import symile_loss
+from ecgscan_lab.losses.triangle import triangle_area, triangle_loss
 
 __all__ = [
     "LOSSES",
+    "FeatureLoss",
     "Weights",
+    "as_feature_loss",
+    "barlow_twins_loss",
     "contrastive_loss",
     "gram_loss",
     "gram_volume",
     "mse_loss",
     "objective",
+    "pairwise_loss",
+    "pmrl_loss",
     "report_targets",
     "rule_loss",
+    "siglip_loss",
     "smoothed_floor",
+    "symile_loss",
+    "triangle_area",
+    "triangle_loss",
+    "vicreg_loss",
     "violation_loss",
 ]

@@ -254,6 +254,8 @@ def check_features(**features: torch.Tensor) -> None:
                 expected=expected,
                 fix="project all modalities to one dimension and pass one row for each member of the batch",
             )
+        if (rows.dtype == torch.float64) != (first.dtype == torch.float64):
+            raise ArgumentError(f"{name} is {rows.dtype}", field=name, expected=f"{first.dtype}, as the others")
         if rows.device.type == "cpu" and not bool(torch.isfinite(rows).all()):
             raise ArgumentError(
                 f"{name} holds NaN or infinity",

@@ -1,13 +1,20 @@
-"""Build `NN_name.ipynb` from `src/NN_name.py` (jupytext, percent format), byte for byte the same each time."""
+"""Build `NN_name.ipynb` from `src/NN_name.py` (jupytext, percent format), byte for byte the same each time.
+
+A source with exercises makes two editions. In it, a cell tagged `exercise` holds the stub, and further down, after the
+cell that checks the answer, one tagged `solution` holds the answer. The student's edition folds the solution away; the
+one in `solutions/` has it in place of the stub.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ecgscan_lab.errors import MissingExtraError, NotebookError
+
+Edition = Literal["student", "solutions"]
 
 _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -15,47 +22,28 @@ _METADATA = {
 }
 
 
-def built_notebook(source: str | Path) -> str:
+def built_notebook(source: str | Path, edition: Edition = "student") -> str:
     """The text of the notebook that a percent source makes: no outputs, no counts, cell ids drawn from the cells' text.
 
     Args:
         source: path of a .py file with `# %%` cells.
+        edition: "student", with the solutions folded away, or "solutions", with each in place of its stub.
 
     Raises:
-        NotebookError: the file is missing or is no percent source.
+        NotebookError: the file is missing or is no percent source, or exercises and solutions do not pair up.
         MissingExtraError: jupytext is not installed.
     """
-    try:
-        import jupytext
-        import nbformat
-    except ImportError as error:
-        raise MissingExtraError(
-            f"building notebooks needs {error.name}", fix='pip install "ecgscan-lab[notebooks]"'
-        ) from error
-    try:
-        text = Path(source).read_text(encoding="utf-8")
-    except OSError as error:
-        raise NotebookError(f"no notebook source: {error.strerror}", file=source) from error
-    if "# %%" not in text:
-        raise NotebookError("no cells", file=source, expected="a Python file with '# %%' cell markers")
-    notebook = jupytext.reads(text, fmt="py:percent")
-    seen: Counter[str] = Counter()
-    for cell in notebook.cells:
-        cell["id"] = _cell_id(cell, seen)
-        cell.metadata.pop("lines_to_next_cell", None)  # jupytext's own note on blank lines
-        if cell.cell_type == "code":
-            cell["outputs"], cell["execution_count"] = [], None
-    notebook["metadata"] = nbformat.from_dict(_METADATA)
-    notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
-    nbformat.validate(notebook)
-    return nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
+    notebook = _read_source(source)
+    notebook.cells = _edition_cells(notebook.cells, edition, source)
+    return _written(notebook)
 
 
 def build_notebooks(folder: str | Path) -> list[Path]:
-    """Build every `src/*.py` of a folder into the folder; returns the notebooks whose text changed."""
+    """Build every `src/*.py` of a folder into the folder and its `solutions/`; returns the notebooks that changed."""
     changed = stale_notebooks(folder)
     for target in changed:
-        target.write_text(built_notebook(_source_of(target)), encoding="utf-8", newline="\n")
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(built_notebook(_source_of(target), _edition_of(target)), encoding="utf-8", newline="\n")
     return changed
 
 
@@ -69,17 +57,116 @@ def stale_notebooks(folder: str | Path) -> list[Path]:
     if not sources:
         raise NotebookError("no notebook sources", file=Path(folder, "src"), expected="src/NN_name.py")
     targets = [Path(folder, source.stem + ".ipynb") for source in sources]
-    for stray in sorted(set(Path(folder).glob("*.ipynb")) - set(targets)):
-        raise NotebookError("a notebook without a source", file=stray, expected=str(_source_of(stray)))
+    targets += [Path(folder, "solutions", source.stem + ".ipynb") for source in sources if _has_exercises(source)]
+    present = {*Path(folder).glob("*.ipynb"), *Path(folder, "solutions").glob("*.ipynb")}
+    for stray in sorted(present - set(targets)):
+        expected = f"{_source_of(stray)}, with exercises" if _edition_of(stray) == "solutions" else _source_of(stray)
+        raise NotebookError("a notebook without a source", file=stray, expected=str(expected))
     return [
         target
         for target in targets
-        if not target.exists() or target.read_text(encoding="utf-8") != built_notebook(_source_of(target))
+        if not target.exists()
+        or target.read_text(encoding="utf-8") != built_notebook(_source_of(target), _edition_of(target))
     ]
 
 
+def _read_source(source: str | Path) -> Any:
+    """A percent source as a notebook node, one cell a cell."""
+    try:
+        import jupytext
+    except ImportError as error:
+        raise _missing_extra(error) from error
+    try:
+        text = Path(source).read_text(encoding="utf-8")
+    except OSError as error:
+        raise NotebookError(f"no notebook source: {error.strerror}", file=source) from error
+    if "# %%" not in text:
+        raise NotebookError("no cells", file=source, expected="a Python file with '# %%' cell markers")
+    return jupytext.reads(text, fmt="py:percent")
+
+
+def _written(notebook: Any) -> str:
+    """The text of a notebook node, with nothing in it that depends on when or where it was written."""
+    try:
+        import nbformat
+    except ImportError as error:
+        raise _missing_extra(error) from error
+    seen: Counter[str] = Counter()
+    for cell in notebook.cells:
+        cell["id"] = _cell_id(cell, seen)
+        cell.metadata.pop("lines_to_next_cell", None)  # jupytext's own note on blank lines
+        if cell.cell_type == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    notebook["metadata"] = nbformat.from_dict(_METADATA)
+    notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, version=nbformat.NO_CONVERT).rstrip("\n") + "\n"
+
+
+def _edition_cells(cells: list[Any], edition: Edition, source: str | Path) -> list[Any]:
+    """The cells of an edition; each solution belongs to the nearest exercise above it."""
+    from nbformat.v4 import new_markdown_cell
+
+    made: list[Any] = []
+    stub_at: int | None = None
+    for cell in cells:
+        if _is_tagged(cell, "exercise"):
+            _refuse_unsolved(stub_at is not None, cell, source)
+            stub_at = len(made)
+        if not _is_tagged(cell, "solution"):
+            made.append(cell)
+            continue
+        if stub_at is None:
+            raise NotebookError(
+                "a solution without an exercise", file=source, field=_first_line(cell), expected="a stub above it"
+            )
+        if edition == "solutions":
+            made[stub_at] = cell
+        else:
+            made.append(new_markdown_cell(_folded(cell.source)))
+        stub_at = None
+    _refuse_unsolved(stub_at is not None, cells[-1], source)
+    return made
+
+
+def _refuse_unsolved(unsolved: bool, cell: Any, source: str | Path) -> None:
+    if unsolved:
+        raise NotebookError(
+            "an exercise without a solution",
+            file=source,
+            field=_first_line(cell),
+            expected='# %% tags=["solution"] before this cell',
+        )
+
+
+def _folded(code: str) -> str:
+    """Python code as a Markdown cell that opens on a click, in Jupyter, on Colab and in a report."""
+    return f"<details><summary>Solution</summary>\n\n```python\n{code}\n```\n\n</details>"
+
+
+def _has_exercises(source: Path) -> bool:
+    return any(_is_tagged(cell, "exercise") for cell in _read_source(source).cells)
+
+
+def _is_tagged(cell: Any, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
+
+
+def _first_line(cell: Any) -> str:
+    return str(cell.source).partition("\n")[0][:120]
+
+
+def _edition_of(notebook: Path) -> Edition:
+    return "solutions" if notebook.parent.name == "solutions" else "student"
+
+
 def _source_of(notebook: Path) -> Path:
-    return notebook.parent / "src" / f"{notebook.stem}.py"
+    folder = notebook.parent.parent if _edition_of(notebook) == "solutions" else notebook.parent
+    return folder / "src" / f"{notebook.stem}.py"
+
+
+def _missing_extra(error: ImportError) -> MissingExtraError:
+    return MissingExtraError(f"building notebooks needs {error.name}", fix='pip install "ecgscan-lab[notebooks]"')
 
 
 def _cell_id(cell: Any, seen: Counter[str]) -> str:

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.contrastive import symmetric_cross_entropy
-from ecgscan_lab.losses.gram import EPS, _gram_schmidt, gram_loss, gram_volume
+from ecgscan_lab.losses.determinant import EPS, base_and_distance
+from ecgscan_lab.losses.gram import gram_loss, gram_volume
 
 few = settings(max_examples=40, deadline=None)
 
@@ -74,7 +75,7 @@ def test_two_modalities_give_the_sine_of_the_angle(cosine):
 @given(st.integers(1, 4), st.integers(0, 10_000))
 def test_general_path_equals_the_closed_forms(others, seed):
     anchor, *rest = (rows / rows.norm(dim=1, keepdim=True) for rows in draw(1 + others, 4, 8, seed))
-    base, distance = _gram_schmidt(anchor, rest)
+    base, distance = base_and_distance(anchor, rest)
     torch.testing.assert_close(base * distance, gram_volume(anchor, *rest, kind="volume_squared"), atol=1e-6, rtol=0)
 
 
@@ -211,5 +212,7 @@ def test_volume_needs_at_least_one_other_modality():
     with pytest.raises(ArgumentError, match="at least one other"):
         gram_volume(draw()[0])
     with pytest.raises(ArgumentError) as refused:
-        gram_volume(draw()[0], torch.zeros(5, 7), torch.zeros(3, 7))
+        gram_volume(draw()[0], *draw(1), torch.zeros(3, 7).double())
     assert refused.value.field == "others[1]"
+    with pytest.raises(ArgumentError, match="as the others"):
+        gram_volume(draw()[0], torch.zeros(5, 7))

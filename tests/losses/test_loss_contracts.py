@@ -6,6 +6,12 @@ import torch
 from ecgscan_lab.losses import LOSSES
 from ecgscan_lab.losses.contrastive import contrastive_loss
 from ecgscan_lab.losses.gram import gram_loss
+from ecgscan_lab.losses.pairwise import pairwise_loss
+from ecgscan_lab.losses.pmrl import pmrl_loss
+from ecgscan_lab.losses.redundancy import barlow_twins_loss, vicreg_loss
+from ecgscan_lab.losses.siglip import siglip_loss
+from ecgscan_lab.losses.symile import symile_loss
+from ecgscan_lab.losses.triangle import triangle_loss
 
 pytestmark = pytest.mark.contracts
 
@@ -13,8 +19,26 @@ ALIGNMENT = {
     "contrastive": lambda image, text, signal, scale: contrastive_loss(image, text, scale),
     "gram": lambda image, text, signal, scale: gram_loss(image, text, signal, scale),
     "gram squared": lambda *arguments: gram_loss(*arguments, kind="volume_squared"),
+    "gram log": lambda *arguments: gram_loss(*arguments, kind="log_volume"),
     "gram plane": lambda *arguments: gram_loss(*arguments, kind="plane_distance"),
+    "gram signed": lambda *arguments: gram_loss(*arguments, kind="signed_volume"),
+    "gram signed plane": lambda *arguments: gram_loss(*arguments, kind="signed_plane_distance"),
+    "pairwise": pairwise_loss,
+    "triangle": triangle_loss,
+    "symile": symile_loss,
+    "pmrl": pmrl_loss,
+    "siglip": lambda image, text, signal, scale: siglip_loss(image, text, scale),
+    "vicreg": lambda image, text, signal, scale: vicreg_loss(image, text, signal),
+    "barlow twins": lambda image, text, signal, scale: barlow_twins_loss(image, text, signal),
 }
+TWO_MODALITIES = {"contrastive", "siglip"}
+BY_STATISTICS = {"vicreg", "barlow twins"}  # no logits, hence no scale; not normalised, hence not free of row length
+NORMALISED = [name for name in ALIGNMENT if name not in BY_STATISTICS]
+
+
+def used(name: str, leaves: list) -> list:
+    """The modalities that a loss looks at."""
+    return leaves[: 2 if name in TWO_MODALITIES else 3]
 
 
 def rows(batch: int = 4, dim: int = 8, seed: int = 0) -> torch.Tensor:
@@ -52,7 +76,7 @@ def test_value_and_gradient_are_finite_at_the_edges(name, case, scale):
     loss = ALIGNMENT[name](*leaves, torch.tensor(scale))
     loss.backward()
     assert torch.isfinite(loss)
-    for leaf in leaves[: 2 if name == "contrastive" else 3]:
+    for leaf in used(name, leaves):
         assert torch.isfinite(leaf.grad).all()
 
 
@@ -61,11 +85,11 @@ def test_gradient_reaches_every_modality(name):
     leaves = [x.clone().requires_grad_() for x in rows()]
     scale = torch.tensor(14.3, requires_grad=True)
     ALIGNMENT[name](*leaves, scale).backward()
-    for leaf in [*leaves[: 2 if name == "contrastive" else 3], scale]:
+    for leaf in [*used(name, leaves), *([] if name in BY_STATISTICS else [scale])]:
         assert float(leaf.grad.abs().max()) > 1e-6
 
 
-@pytest.mark.parametrize("name", list(ALIGNMENT))
+@pytest.mark.parametrize("name", NORMALISED)
 def test_row_scale_does_not_matter(name):
     base = rows()
     expected = float(ALIGNMENT[name](*base, 14.3))
@@ -73,16 +97,17 @@ def test_row_scale_does_not_matter(name):
         assert float(ALIGNMENT[name](*(base * scale), 14.3)) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", list(ALIGNMENT))
-def test_bfloat16_autocast_changes_nothing_inside(name):
+def test_half_precision_autocast_changes_nothing_inside(name, dtype):
     projection = torch.nn.Linear(8, 8, bias=False)
     with torch.no_grad():
         projection.weight.copy_(rows(8, 8, 1)[0])
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=dtype):
         image, text, signal = (projection(x) for x in rows())
         loss = ALIGNMENT[name](image, text, signal, 14.3)
     loss.backward()
-    assert image.dtype == torch.bfloat16
+    assert image.dtype == dtype
     assert loss.dtype == torch.float32
     exact = ALIGNMENT[name](*(x.detach().double() for x in (image, text, signal)), 14.3)
     assert float(loss.detach()) == pytest.approx(float(exact), abs=1e-4)
@@ -103,7 +128,8 @@ def test_a_few_steps_of_descent_align_matched_triples(name):
 
 
 def test_losses_are_found_by_name_and_documented():
-    assert set(LOSSES) == {"contrastive", "gram", "mse", "rule", "violation"}
+    alternatives = {"pairwise", "triangle", "symile", "pmrl", "siglip", "vicreg", "barlow_twins"}
+    assert set(LOSSES) == {"contrastive", "gram", "mse", "rule", "violation"} | alternatives
     for name, loss in LOSSES.items():
         document = loss.__doc__ or ""
         for heading in ("**Equation**", "**Source**", "Args:", "Returns:", "Raises:", "**Properties**", "Example:"):
@@ -113,8 +139,9 @@ def test_losses_are_found_by_name_and_documented():
 def test_losses_leave_their_inputs_alone():
     signals = torch.randn(2, 2, 12, 6, generator=torch.Generator().manual_seed(0))
     inputs = {
-        "contrastive": (*rows()[:2], 14.3),
-        "gram": (*rows(), 14.3),
+        **{name: (*rows()[:2], 14.3) for name in ("contrastive", "siglip")},
+        **{name: (*rows(), 14.3) for name in ("gram", "pairwise", "triangle", "symile", "pmrl")},
+        **{name: tuple(rows()) for name in ("vicreg", "barlow_twins")},
         "mse": tuple(signals),
         "rule": tuple(signals),
         "violation": (signals[0],),

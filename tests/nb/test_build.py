@@ -74,3 +74,81 @@ def test_sources_that_are_missing_or_no_notebooks_are_refused(tmp_path):
     (tmp_path / "plain.py").write_text("x = 1\n")
     with pytest.raises(NotebookError, match="no cells"):
         built_notebook(tmp_path / "plain.py")
+
+
+EXERCISES = """# %% [markdown]
+# # Title
+
+# %% tags=["parameters"]
+seed = 0
+
+# %% tags=["exercise"]
+def double(x):
+    raise NotImplementedError("exercise 99.1: double a number")
+
+# %%
+check_exercise("99.1", double)
+
+# %% tags=["solution"]
+def double(x):
+    return 2 * x
+
+# %%
+print(seed)
+"""
+
+
+def cells_of(text):
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"]]
+
+
+def test_the_students_edition_keeps_the_stub_and_folds_the_solution_away(folder):
+    source = folder / "src" / "00_a.py"
+    source.write_text(EXERCISES)
+    cells = cells_of(built_notebook(source))
+    assert [kind for kind, _ in cells] == ["markdown", "code", "code", "code", "markdown", "code"]
+    assert "NotImplementedError" in cells[2][1]
+    assert cells[4][1].startswith(
+        "<details><summary>Solution</summary>\n\n```python\ndef double(x):\n    return 2 * x\n```"
+    )
+    assert not [text for kind, text in cells if kind == "code" and "return 2" in text]
+
+
+def test_the_solutions_edition_has_the_solution_in_place_of_the_stub(folder):
+    source = folder / "src" / "00_a.py"
+    source.write_text(EXERCISES)
+    cells = cells_of(built_notebook(source, "solutions"))
+    assert [kind for kind, _ in cells] == ["markdown", "code", "code", "code", "code"]
+    assert "return 2 * x" in cells[2][1]
+    assert "check_exercise" in cells[3][1]
+    assert "NotImplementedError" not in str(cells)
+
+
+def test_both_editions_are_built_and_go_stale_and_sources_without_exercises_have_one(folder):
+    (folder / "src" / "01_b.py").write_text(EXERCISES)
+    student, solutions = folder / "01_b.ipynb", folder / "solutions" / "01_b.ipynb"
+    assert build_notebooks(folder) == [folder / "00_a.ipynb", student, solutions]
+    assert stale_notebooks(folder) == []
+    assert solutions.read_text() == built_notebook(folder / "src" / "01_b.py", "solutions")
+    solutions.write_text(solutions.read_text().replace("2 * x", "3 * x"))
+    assert stale_notebooks(folder) == [solutions]
+    (folder / "src" / "01_b.py").write_text(SOURCE)
+    with pytest.raises(NotebookError, match="without a source"):
+        stale_notebooks(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ('tags=["exercise"]', "", "a solution without an exercise"),
+        ('tags=["solution"]', "", "an exercise without a solution"),
+        ("# %%\ncheck", '# %% tags=["exercise"]\ncheck', "an exercise without a solution"),
+        ("# %%\nprint", '# %% tags=["solution"]\nprint', "a solution without an exercise"),
+    ],
+)
+def test_exercises_and_solutions_pair_up(folder, old, new, match):
+    source = folder / "src" / "00_a.py"
+    source.write_text(EXERCISES.replace(old, new))
+    for edition in ("student", "solutions"):
+        with pytest.raises(NotebookError, match=match):
+            built_notebook(source, edition)

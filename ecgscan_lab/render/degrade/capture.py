@@ -12,6 +12,8 @@ from ecgscan_lab.render.degrade import scanning
 from ecgscan_lab.render.degrade.params import DegradeParams
 from ecgscan_lab.render.degrade.textures import BANK_SIGMA, noise_bank, noise_window
 
+LEVELS = np.linspace(0.0, 1.0, 256)
+
 
 def blur(picture: np.ndarray, sigma_px: float) -> np.ndarray:
     """Gaussian blur of any width; less than a twentieth of a pixel changes nothing."""
@@ -42,20 +44,19 @@ def sharpen(picture: np.ndarray, effect: fx.Sharpening) -> np.ndarray:
 
 
 def tone_table(params: DegradeParams) -> np.ndarray | None:
-    """Exposure and colour cast as one look-up table, uint8 `[1, 256, 3]`; None when neither is asked for."""
+    """Gamma, colour cast, contrast and brightness as one look-up table, uint8 `[1, 256, 3]`; None without."""
     exposure, cast = params.exposure, params.colour_cast
     if exposure is None and cast is None:
         return None
-    level = np.linspace(0.0, 1.0, 256)[:, None].repeat(3, axis=1)
+    level = LEVELS if exposure is None else LEVELS**exposure.gamma
+    table = level[:, None].repeat(3, axis=1)
     if cast is not None:
-        gains = 1.0 + np.array(
-            [0.10 * cast.warmth + 0.05 * cast.tint, -0.10 * cast.tint, -0.30 * cast.warmth + 0.05 * cast.tint]
-        )
-        level = level * gains / max(1.0, gains.max())
+        red, green = 1.0 + 0.08 * cast.warmth + 0.04 * cast.tint, 1.0 - 0.08 * cast.tint
+        gains = np.array([red, green, 1.0 - 0.20 * cast.warmth + 0.04 * cast.tint])
+        table *= gains / max(1.0, gains.max())
     if exposure is not None:
-        level = level**exposure.gamma
-        level = 0.5 + exposure.contrast * (level - 0.5) + exposure.brightness
-    return np.clip(np.rint(255.0 * level), 0, 255).astype(np.uint8)[None]
+        table = 0.5 + exposure.contrast * (table - 0.5) + exposure.brightness
+    return np.clip(255.0 * table + 0.5, 0, 255).astype(np.uint8)[None]
 
 
 def to_grey(picture: np.ndarray, amount: float = 1.0) -> np.ndarray:

@@ -22,12 +22,6 @@ FINE_FACTOR, MIDDLE_FACTOR = 1.5, 1.25
 """Pictures up to this long are warped from clean pages drawn larger, so that thin lines stay smooth."""
 
 
-def _about(centre: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    there = np.array([[1.0, 0.0, centre[0]], [0.0, 1.0, centre[1]], [0.0, 0.0, 1.0]])
-    back = np.array([[1.0, 0.0, -centre[0]], [0.0, 1.0, -centre[1]], [0.0, 0.0, 1.0]])
-    return np.asarray(there @ inner @ back)
-
-
 def project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Send `[n, 2]` points through a homography."""
     moved = points @ homography[:, :2].T + homography[:, 2]
@@ -50,36 +44,36 @@ def _pose(params: DegradeParams, unit_px: float) -> np.ndarray:
     return pose
 
 
-def _rectangle(page_mm: tuple[float, float], inset: float) -> np.ndarray:
-    """The sheet's border as 8 points (corners and middles of the sides), `inset` millimetres inside."""
-    x, y = np.array([inset, page_mm[0] / 2, page_mm[0] - inset]), np.array([inset, page_mm[1] / 2, page_mm[1] - inset])
-    return np.array([(x[i], y[j]) for i in range(3) for j in range(3) if (i, j) != (1, 1)])
+def _corners(homography: np.ndarray, page_mm: tuple[float, float], inset: float = 0.0) -> np.ndarray:
+    """The sheet's corners in the picture `[4, 2]`, or points `inset` millimetres inside them."""
+    left, right, top, bottom = inset, page_mm[0] - inset, inset, page_mm[1] - inset
+    return project(homography, np.array([(left, top), (right, top), (right, bottom), (left, bottom)]))
 
 
-def _into_view(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Shrink and shift, no more than needed, until the box around `points` lies in the picture."""
-    picture = np.array([width, height], np.float64)
-    low, high = points.min(axis=0), points.max(axis=0)
-    zoom = min(1.0, float((picture / (high - low)).min()))
-    half = zoom * (high - low) / 2
-    shift = np.clip((low + high) / 2, half, picture - half) - zoom * (low + high) / 2
+def _scaled(zoom: float, shift: np.ndarray) -> np.ndarray:
     return np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]], [0.0, 0.0, 1.0]])
 
 
-def _framing(params: DegradeParams, sheet: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Step back and put the sheet somewhere in the room that this gives; then cut the picture."""
+def _into_view(points: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """Shrink and shift, no more than needed, until the box around `points` lies in the picture (width, height)."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    zoom = min(1.0, float((picture / (high - low)).min()))
+    half = zoom * (high - low) / 2
+    shift = np.minimum(np.maximum((low + high) / 2, half), picture - half) - zoom * (low + high) / 2
+    return _scaled(zoom, shift)
+
+
+def _framing(params: DegradeParams, sheet: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    """Step back and put the sheet somewhere in the room that this gives; then cut the picture (width, height)."""
     frame = np.eye(3)
     if params.framing is not None:
-        zoom, picture = params.framing.zoom, np.array([width, height], np.float64)
-        low, high = sheet.min(axis=0), sheet.max(axis=0)
+        zoom, low, high = params.framing.zoom, sheet.min(axis=0), sheet.max(axis=0)
         room = np.maximum((picture - zoom * (high - low)) / 2, 0.0)
-        shift = picture / 2 + room * (params.framing.x, params.framing.y) - zoom * (low + high) / 2
-        frame = np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]], [0.0, 0.0, 1.0]])
+        frame = _scaled(zoom, picture / 2 + room * (params.framing.x, params.framing.y) - zoom * (low + high) / 2)
     if params.crop is not None:
-        keep = 1.0 - params.crop.share
-        left = params.crop.share * width * (1.0 + params.crop.x) / 2
-        top = params.crop.share * height * (1.0 + params.crop.y) / 2
-        frame = np.array([[1 / keep, 0.0, -left / keep], [0.0, 1 / keep, -top / keep], [0.0, 0.0, 1.0]]) @ frame
+        share, keep = params.crop.share, 1.0 - params.crop.share
+        corner = share / 2 * picture * (1.0 + params.crop.x, 1.0 + params.crop.y)
+        frame = _scaled(1 / keep, -corner / keep) @ frame
     return frame
 
 
@@ -115,18 +109,15 @@ def sheet_map(params: DegradeParams, page_mm: tuple[float, float], size: tuple[i
         return flat
     if flat.bend is not None:
         raise ArgumentError("a page cannot be degraded twice", field="flat", expected="the map of a clean page")
-    height, width = size
-    border = _rectangle(page_mm, 0.0)
-    corners = project(flat.homography, border)
-    homography = flat.homography
+    picture, homography = np.array([size[1], size[0]], np.float64), flat.homography
     if params.perspective is not None or params.rotation is not None:
-        centre = project(flat.homography, np.array([[page_mm[0] / 2, page_mm[1] / 2]]))[0]
-        half_diagonal = float(np.hypot(*np.ptp(corners, axis=0))) / 2
-        homography = _about(centre, _pose(params, half_diagonal)) @ homography
-        kept = project(homography, _rectangle(page_mm, KEPT_INSET * min(page_mm)))
-        homography = _into_view(kept, height, width) @ homography
-        corners = project(homography, border)
-    homography = _framing(params, corners, height, width) @ homography
+        corners = _corners(homography, page_mm)
+        centre, half_diagonal = (corners[0] + corners[2]) / 2, math.dist(corners[0], corners[2]) / 2
+        homography = _scaled(1.0, centre) @ _pose(params, half_diagonal) @ _scaled(1.0, -centre) @ homography
+        kept = _corners(homography, page_mm, KEPT_INSET * min(page_mm))
+        homography = _into_view(kept, picture) @ homography
+    if params.framing is not None or params.crop is not None:
+        homography = _framing(params, _corners(homography, page_mm), picture) @ homography
     return PageMap(homography / homography[2, 2], sheet_relief(params, page_mm))
 
 

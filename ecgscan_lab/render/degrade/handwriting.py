@@ -110,7 +110,7 @@ def write(text: str, height_mm: float, rng: np.random.Generator) -> list[np.ndar
         size, lift = rng.normal(1.0, 0.07), rng.normal(0.0, 0.35)
         for stroke in corners:
             wobbly = stroke + rng.normal(0.0, 0.22, stroke.shape)
-            if np.ptp(stroke) == 0 or len(stroke) == 2 and np.all(stroke[0] == stroke[1]):
+            if len(stroke) == 2 and np.all(stroke[0] == stroke[1]):
                 wobbly = stroke + rng.normal(0.0, 0.2, stroke.shape)
             curve = _smooth(wobbly)
             height = (8.0 - curve[:, 1]) * size - lift
@@ -149,7 +149,7 @@ def _turned(strokes: list[np.ndarray], angle: float, at: np.ndarray) -> list[np.
 
 
 def draw_strokes(mask: np.ndarray, strokes: list[np.ndarray], pen_px: float, rng: np.random.Generator) -> None:
-    """Ink strokes (pixels, counted from the first pixel's centre) into a mask, with a pressure that swells and fades."""
+    """Ink strokes (pixels from the first pixel's centre) into a mask, with a pressure that swells and fades."""
     for stroke in strokes:
         points = np.rint(stroke * 16).astype(np.int64).tolist()
         phase, rate = rng.uniform(0, 6), rng.uniform(0.2, 0.5)
@@ -174,7 +174,7 @@ def handwrite(picture: np.ndarray, effect: fx.Handwriting, clean_map: PageMap, p
     rng, px_per_mm = np.random.default_rng(effect.seed), clean_map.homography[0, 0]
     rows, columns = picture.shape[:2]
     for k in range(effect.count):
-        height_mm = rng.uniform(0.022, 0.04) * min(page_mm[1], page_mm[0])
+        height_mm = rng.uniform(0.03, 0.055) * min(page_mm)
         words = k == 0 or rng.random() < 0.55
         strokes = write(REMARKS[int(rng.integers(len(REMARKS)))], height_mm, rng) if words else _mark(rng, height_mm)
         low = rng.random()

@@ -8,12 +8,12 @@ from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.degrade import scanning
 from ecgscan_lab.render.degrade.capture import capture
 from ecgscan_lab.render.degrade.handwriting import handwrite
-from ecgscan_lab.render.degrade.light import add_glare, apply_gain, camera_gain, combine, relief_gain
+from ecgscan_lab.render.degrade.light import add_glare, apply_gain, camera_gain, combine, expose, relief_gain
 from ecgscan_lab.render.degrade.marks import press_stamp, print_barcode, stain, stick
 from ecgscan_lab.render.degrade.params import DegradeParams
 from ecgscan_lab.render.degrade.printing import paper_colour, photocopy, reprint
 from ecgscan_lab.render.degrade.surroundings import draw_background, lay_on, throw_shadow
-from ecgscan_lab.render.degrade.warp import Lattice, lattice_step, make_lattice, sheet_mask, warp
+from ecgscan_lab.render.degrade.warp import Lattice, cut_to_sheet, lattice_step, make_lattice, sheet_mask, warp
 from ecgscan_lab.types import PageMap
 
 
@@ -75,9 +75,8 @@ def _light(
     relief = camera = None
     if lattice is not None:
         relief, camera = relief_gain(lattice, params.light_deg), camera_gain(params, lattice)
-        gain = combine(relief, camera)
+        gain = expose(combine(relief, camera))
         if gain is not None:
-            gain = gain / np.maximum(np.float32(1.0), gain.max())
             picture = apply_gain(picture, gain, lattice)
     if params.background is not None:
         table = draw_background(params.background, page_map, picture.shape[:2])
@@ -122,10 +121,10 @@ def apply_params(
     _check(clean, params, size)
     px_per_mm = float(clean_map.homography[0, 0])
     picture = _mark_sheet(clean, params, clean_map, page_mm, px_per_mm)
-    paper = paper_colour(clean) if params.moves else (0, 0, 0)
     lattice = make_lattice(page_map, size, light_step(params, size)) if _needs_lattice(params) else None
     if params.moves:
-        picture = warp(picture, clean_map, page_map, size, lattice, beyond=paper)
+        beyond = paper_colour(picture)
+        picture = warp(*cut_to_sheet(picture, clean_map, page_mm), page_map, size, lattice, beyond=beyond)
     if lattice is not None or params.background is not None:
         picture = _light(picture, params, page_map, page_mm, lattice)
     if params.moire is not None:

@@ -22,13 +22,13 @@ from numba import njit
 from ecgscan_lab.render.degrade.params import DegradeParams
 
 RIDGE, ROLL, WAVE = 0.0, 1.0, 2.0
-"""Kinds of a row (kind, x, y, cos, sin, height, width, length): see `_add`."""
+"""Kinds of a row (kind, x, y, cos, sin, height, width, length, rounding): see `_add`."""
 
 CAMERA_DISTANCE = 1.3
 """Height of the camera over the sheet, in diagonals of the sheet."""
 
-EDGE = 0.002
-"""A ridge is rounded over this share of the diagonal, so that the map stays smooth."""
+SHARP, SOFT = 0.002, 0.02
+"""Ridges are rounded over such shares of the diagonal: a pressed fold, and a soft crumple."""
 
 MAX_PULL = 0.6
 """Largest |q - c| |grad z| / D: the contraction factor of the iteration."""
@@ -37,44 +37,88 @@ ENDLESS = 1e6
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _add(rows, edge, x, y, z, slope_x, slope_y, wear):
-    """Add heights, slopes and the wear of ridge lines at the points (x, y).
+def _add(row, start, stop, x, y, z, slope_x, slope_y, wear):
+    """Add one feature's height, slopes and wear of its ridge line at the points [start, stop).
 
     With u across and v along a feature: a ridge is h (1 - |u| / w)^2 (1 - (v / l)^2)^2 where both brackets are
     positive, with |u| rounded; a roll is h (u / w)^2 for u > 0; a wave is a sine of period w made of parabolas.
     """
-    edge2, zero, one = edge * edge, x.dtype.type(0), x.dtype.type(1)
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    kind, x0, y0, c, s, h, w, length, edge = row
+    per_w, per_l, per_line = one / w, one / length, one / (2 * edge)
+    if kind == RIDGE:
+        for i in range(start, stop):
+            dx, dy = x[i] - x0, y[i] - y0
+            u, v = dx * c + dy * s, (dy * c - dx * s) * per_l
+            root = math.sqrt(u * u + edge * edge)
+            a, b = max(zero, one - (root - edge) * per_w), max(zero, one - v * v)
+            bb = h * b * b
+            z[i] += a * a * bb
+            across = -2 * a * bb * per_w * u / root
+            along = -4 * h * a * a * b * v * per_l
+            slope_x[i] += across * c - along * s
+            slope_y[i] += across * s + along * c
+            wear[i] += max(zero, one - abs(u) * per_line) * bb * per_w
+    elif kind == ROLL:
+        for i in range(start, stop):
+            t = max(zero, ((x[i] - x0) * c + (y[i] - y0) * s) * per_w)
+            z[i] += h * t * t
+            across = 2 * h * t * per_w
+            slope_x[i] += across * c
+            slope_y[i] += across * s
+    else:
+        for i in range(start, stop):
+            t = ((x[i] - x0) * c + (y[i] - y0) * s) * per_w
+            t -= math.floor(t + x.dtype.type(0.5))
+            z[i] += h * (8 * t - 16 * t * abs(t))
+            across = h * (8 - 32 * abs(t)) * per_w
+            slope_x[i] += across * c
+            slope_y[i] += across * s
+
+
+@njit(cache=True, nogil=True)
+def _add_all(rows, x, y, z, slope_x, slope_y, wear):
+    """Every feature at every point of `[n]`."""
     for k in range(rows.shape[0]):
-        kind, x0, y0, c, s, h, w, length = rows[k]
-        per_w, per_l = one / w, one / length
-        if kind == RIDGE:
-            for i in range(x.shape[0]):
-                dx, dy = x[i] - x0, y[i] - y0
-                u, v = dx * c + dy * s, (dy * c - dx * s) * per_l
-                root = math.sqrt(u * u + edge2)
-                a, b = max(zero, one - (root - edge) * per_w), max(zero, one - v * v)
-                bb = h * b * b
-                z[i] += a * a * bb
-                across = -2 * a * bb * per_w * u / root
-                along = -4 * h * a * a * b * v * per_l
-                slope_x[i] += across * c - along * s
-                slope_y[i] += across * s + along * c
-                wear[i] += max(zero, one - abs(u) / (2 * edge)) * bb * per_w
-        elif kind == ROLL:
-            for i in range(x.shape[0]):
-                t = max(zero, ((x[i] - x0) * c + (y[i] - y0) * s) * per_w)
-                z[i] += h * t * t
-                across = 2 * h * t * per_w
-                slope_x[i] += across * c
-                slope_y[i] += across * s
+        _add(rows[k], 0, x.shape[0], x, y, z, slope_x, slope_y, wear)
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(rows, x, y, z, slope_x, slope_y, wear):
+    """Every feature on a lattice `[row, column]` whose rows are straight lines, passing over points out of reach."""
+    n = x.shape[1]
+    for k in range(rows.shape[0]):
+        kind, x0, y0, w, length, edge = rows[k, 0], rows[k, 1], rows[k, 2], rows[k, 6], rows[k, 7], rows[k, 8]
+        reach = (w + edge) * (w + edge) + length * length
+        for j in range(x.shape[0]):
+            start, stop = 0, n
+            along_x, along_y = x[j, n - 1] - x[j, 0], y[j, n - 1] - y[j, 0]
+            size = math.sqrt(along_x * along_x + along_y * along_y)
+            if kind == RIDGE and size > 0:
+                along_x, along_y = along_x / size, along_y / size
+                dx, dy = x0 - x[j, 0], y0 - y[j, 0]
+                middle, off = dx * along_x + dy * along_y, dy * along_x - dx * along_y
+                half = reach - off * off
+                if half <= 0:
+                    continue
+                half = math.sqrt(half)
+                start = _first(x[j], y[j], along_x, along_y, middle - half)
+                stop = _first(x[j], y[j], along_x, along_y, middle + half)
+            if start < stop:
+                _add(rows[k], start, stop, x[j], y[j], z[j], slope_x[j], slope_y[j], wear[j])
+
+
+@njit(cache=True, nogil=True)
+def _first(x, y, along_x, along_y, limit):
+    """First point of a straight row that lies at least `limit` along it."""
+    low, high = 0, x.shape[0]
+    while low < high:
+        middle = (low + high) // 2
+        if (x[middle] - x[0]) * along_x + (y[middle] - y[0]) * along_y < limit:
+            low = middle + 1
         else:
-            for i in range(x.shape[0]):
-                t = ((x[i] - x0) * c + (y[i] - y0) * s) * per_w
-                t -= math.floor(t + x.dtype.type(0.5))
-                z[i] += h * (8 * t - 16 * t * abs(t))
-                across = h * (8 - 32 * abs(t)) * per_w
-                slope_x[i] += across * c
-                slope_y[i] += across * s
+            high = middle
+    return low
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +126,7 @@ class Relief:
     """A bent sheet; satisfies `types.Bend`.
 
     Attributes:
-        rows: float64 `[feature, 8]` in millimetres.
+        rows: float64 `[feature, 9]` in millimetres.
         centre_mm: the point under the camera.
         distance_mm: height of the camera.
         diagonal_mm: of the sheet.
@@ -96,11 +140,13 @@ class Relief:
     diagonal_mm: float
 
     def surface(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Height in millimetres, slope to the right, slope downwards, and wear of the ridge lines, at points seen."""
-        kind = x.dtype.type
-        out = np.zeros((4, x.size), x.dtype)
-        _add(self.rows.astype(kind), kind(EDGE * self.diagonal_mm), x.ravel(), y.ravel(), *out)
-        return tuple(values.reshape(x.shape) for values in out)  # type: ignore[return-value]
+        """Height in millimetres, slope to the right, slope downwards, and wear of the ridge lines, at points seen.
+
+        Points are `[n]`, or a lattice `[row, column]` each of whose rows runs along a straight line.
+        """
+        z, slope_x, slope_y, wear = np.zeros((4, *x.shape), x.dtype)
+        (_add_all if x.ndim == 1 else _add_rows)(self.rows.astype(x.dtype), x, y, z, slope_x, slope_y, wear)
+        return z, slope_x, slope_y, wear
 
     def restore(self, points_mm: np.ndarray) -> np.ndarray:
         """Where on the sheet the ink lies that is seen at these points of the plane, `[n, 2]`."""
@@ -125,7 +171,7 @@ class Relief:
     def pull(self) -> float:
         """Largest |q - c| |grad z| / D, over a lattice that reaches a little beyond the sheet."""
         reach = 0.55 * self.diagonal_mm
-        line = np.linspace(-reach, reach, 96, dtype=np.float32)
+        line = np.linspace(-reach, reach, 48, dtype=np.float32)
         x, y = (np.ascontiguousarray(v) for v in np.meshgrid(line + self.centre_mm[0], line + self.centre_mm[1]))
         z, slope_x, slope_y, _ = self.surface(x, y)
         arm = np.hypot(x - self.centre_mm[0], y - self.centre_mm[1])
@@ -143,7 +189,7 @@ class Relief:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Relief:
         """The inverse of `as_dict`."""
-        rows = np.array(values["rows"], np.float64).reshape(-1, 8)
+        rows = np.array(values["rows"], np.float64).reshape(-1, 9)
         x, y = values["centre_mm"]
         return cls(rows, (float(x), float(y)), float(values["distance_mm"]), float(values["diagonal_mm"]))
 
@@ -159,7 +205,7 @@ def _folds(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[flo
             turn = rng.normal(0.0, 0.012) + (0.0 if upright else math.pi / 2)
             height = folds.height * rng.uniform(0.6, 1.0) * (1 if (k + upright) % 2 else -1)
             x, y = (at, aspect[1] / 2) if upright else (aspect[0] / 2, at)
-            rows.append((RIDGE, x, y, math.cos(turn), math.sin(turn), height, rng.uniform(0.2, 0.45), ENDLESS))
+            rows.append((RIDGE, x, y, math.cos(turn), math.sin(turn), height, rng.uniform(0.2, 0.45), ENDLESS, SHARP))
     return rows
 
 
@@ -173,7 +219,7 @@ def _creases(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[f
         turn = rng.uniform(0.0, math.pi)
         length = rng.uniform(0.3, 0.9) if rng.random() < 0.6 else ENDLESS
         height = creases.height * rng.choice((-1.0, 1.0)) * rng.uniform(0.4, 1.0)
-        rows.append((RIDGE, x, y, math.cos(turn), math.sin(turn), height, rng.uniform(0.06, 0.3), length))
+        rows.append((RIDGE, x, y, math.cos(turn), math.sin(turn), height, rng.uniform(0.06, 0.3), length, SHARP))
     return rows
 
 
@@ -186,11 +232,13 @@ def _wrinkles(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[
         x, y = rng.uniform(-0.05, 1.05, 2) * aspect
         turn, width = rng.uniform(0.0, math.pi), rng.uniform(0.02, 0.1)
         height = wrinkles.height * rng.choice((-1.0, 1.0)) * rng.uniform(0.3, 1.0) * width / 0.1
-        rows.append((RIDGE, x, y, math.cos(turn), math.sin(turn), height, width, rng.uniform(1.5, 4.5) * width))
+        length, edge = rng.uniform(1.5, 4.5) * width, SHARP * (SOFT / SHARP) ** rng.random()
+        rows.append((RIDGE, x, y, math.cos(turn), math.sin(turn), height, width, length, min(edge, width / 3)))
     for _ in range(3):
         turn, width = rng.uniform(0.0, 2 * math.pi), rng.uniform(0.3, 0.8)
         x, y = rng.uniform(0.0, 1.0, 2) * aspect
-        rows.append((WAVE, x, y, math.cos(turn), math.sin(turn), wrinkles.height * rng.uniform(0.1, 0.4), width, 1.0))
+        height = wrinkles.height * rng.uniform(0.1, 0.4)
+        rows.append((WAVE, x, y, math.cos(turn), math.sin(turn), height, width, 1.0, 1.0))
     return rows
 
 
@@ -202,7 +250,7 @@ def _curl(params: DegradeParams, aspect: tuple[float, float]) -> list[tuple[floa
     c, s = math.cos(turn), math.sin(turn)
     reach = abs(c) * aspect[0] / 2 + abs(s) * aspect[1] / 2
     x, y = aspect[0] / 2 + c * curl.start * reach, aspect[1] / 2 + s * curl.start * reach
-    return [(ROLL, x, y, c, s, curl.height, reach * (1.0 - curl.start), 1.0)]
+    return [(ROLL, x, y, c, s, curl.height, reach * (1.0 - curl.start), 1.0, 1.0)]
 
 
 def sheet_relief(params: DegradeParams, page_mm: tuple[float, float]) -> Relief | None:
@@ -226,8 +274,8 @@ def sheet_relief(params: DegradeParams, page_mm: tuple[float, float]) -> Relief 
     diagonal = math.hypot(*page_mm)
     aspect = (page_mm[0] / diagonal, page_mm[1] / diagonal)
     parts = (*_curl(params, aspect), *_folds(params, aspect), *_creases(params, aspect), *_wrinkles(params, aspect))
-    rows = np.array(parts, np.float64).reshape(-1, 8)
-    rows[:, [1, 2, 5, 6, 7]] *= diagonal
+    rows = np.array(parts, np.float64).reshape(-1, 9)
+    rows[:, [1, 2, 5, 6, 7, 8]] *= diagonal
     relief = Relief(rows, (page_mm[0] / 2, page_mm[1] / 2), CAMERA_DISTANCE * diagonal, diagonal)
     if relief.pull > MAX_PULL:
         rows = rows.copy()

@@ -113,7 +113,7 @@ def _glare(rng: Rng, s: float) -> fx.Glare:
 
 
 def _moire(rng: Rng, s: float) -> fx.Moire:
-    return fx.Moire(s * _near(rng), float(np.exp(rng.uniform(np.log(0.015), np.log(0.12)))), _turn(rng), _seed(rng))
+    return fx.Moire(s * _near(rng), float(np.exp(rng.uniform(np.log(0.01), np.log(0.06)))), _turn(rng), _seed(rng))
 
 
 def _streaks(rng: Rng, s: float) -> fx.Streaks:
@@ -125,7 +125,7 @@ def _cast(rng: Rng, s: float) -> fx.ColourCast:
 
 
 def _exposure(rng: Rng, s: float) -> fx.Exposure:
-    brightness = 0.22 * s * _sign(rng) * _near(rng, 0.4)
+    brightness = 0.16 * s * _sign(rng) * _near(rng, 0.4)
     return fx.Exposure(brightness, 1.0 + 0.35 * s * float(rng.uniform(-1, 1)), math.exp(0.4 * s * rng.uniform(-1, 1)))
 
 

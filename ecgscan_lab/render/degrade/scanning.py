@@ -22,9 +22,9 @@ def add_moire(picture: np.ndarray, effect: fx.Moire) -> np.ndarray:
     x = np.arange(0.5, -(-width // step), dtype=np.float32) * step
     y = np.arange(0.5, -(-height // step), dtype=np.float32) * step
     pattern = np.ones((y.size, x.size, 3), np.float32)
-    for angle, share, stretch in ((turn, 1.0, 1.0), (turn + 1.3, 0.5, 1.0 / rng.uniform(0.6, 1.6))):
+    for angle, share, stretch in ((turn, 1.0, 1.0), (turn + 1.3, 0.25, 1.0 / rng.uniform(0.6, 1.6))):
         rate = np.float32(2 * math.pi / (period * stretch))
-        wave = np.float32(rng.uniform(0.5, 2.5))
+        wave = np.float32(rng.uniform(2.0, 7.0))
         f = rate * math.cos(angle) * x + wave * np.sin(x * np.float32(2.5 / width) + np.float32(rng.uniform(0, 6)))
         g = rate * math.sin(angle) * y + wave * np.sin(y * np.float32(2.5 / height) + np.float32(rng.uniform(0, 6)))
         for channel in range(3):
@@ -38,7 +38,7 @@ def add_moire(picture: np.ndarray, effect: fx.Moire) -> np.ndarray:
 
 def add_streaks(picture: np.ndarray, effect: fx.Streaks) -> np.ndarray:
     """Dark, pale or coloured lines from top to bottom, a pixel or a little more wide."""
-    rng, (height, width) = np.random.default_rng(effect.seed), picture.shape[:2]
+    rng, width = np.random.default_rng(effect.seed), picture.shape[1]
     picture = picture.copy()
     for _ in range(effect.count):
         at, wide = rng.random() * width, max(1, round(rng.uniform(0.5, 2.5) * width / 1500))

@@ -27,9 +27,9 @@ def _wood(rng: np.random.Generator) -> np.ndarray:
     y = np.linspace(0.0, 1.0, n, dtype=np.float32)[:, None]
     bent = y + 0.05 * _noise(rng, 5, 3, n) + 0.006 * _noise(rng, 40, 6, n)
     rings = np.sin(2 * np.pi * (9.0 * bent + 1.5 * np.abs(_noise(rng, 4, 3, n))))
-    fibres = 0.6 * _noise(rng, 512, 14, n) + 0.35 * _noise(rng, 900, 60, n) + 0.7 * _noise(rng, 120, 5, n)
-    pores = np.minimum(_noise(rng, 700, 90, n) + 1.7, 0.0)
-    return 0.35 * rings + 0.55 * fibres + 1.0 * pores + 0.35 * _noise(rng, 6, 4, n)
+    fibres = 0.3 * _noise(rng, 400, 12, n) + 0.2 * _noise(rng, 900, 60, n) + 0.5 * _noise(rng, 90, 4, n)
+    pores = np.minimum(_noise(rng, 700, 90, n) + 1.8, 0.0)
+    return 0.3 * rings + 0.6 * fibres + 0.7 * pores + 0.7 * _noise(rng, 6, 4, n)
 
 
 def _cloth(rng: np.random.Generator) -> np.ndarray:
@@ -38,19 +38,19 @@ def _cloth(rng: np.random.Generator) -> np.ndarray:
     t = np.arange(n, dtype=np.float32)
     warp = np.sin(2 * np.pi * (t[None] / 5.0 + 0.15 * _noise(rng, 200, 30, n)))
     weft = np.sin(2 * np.pi * (t[:, None] / 5.0 + 0.15 * _noise(rng, 30, 200, n)))
-    return 0.5 * warp * weft + 0.35 * _noise(rng, 512, 512, n) + 0.9 * _noise(rng, 6, 4, n)
+    return 0.3 * warp * weft + 0.12 * _noise(rng, 512, 512, n) + 0.9 * _noise(rng, 6, 4, n)
 
 
 def _desk(rng: np.random.Generator) -> np.ndarray:
     """Laminate: even, with fine specks and faint wear."""
     n = TILE_PX
-    return 0.5 * _noise(rng, 700, 700, n) + 0.5 * _noise(rng, 256, 256, n) + 0.5 * _noise(rng, 5, 5, n)
+    return 0.12 * _noise(rng, 700, 700, n) + 0.15 * _noise(rng, 200, 200, n) + 0.8 * _noise(rng, 5, 5, n)
 
 
 def _dark(rng: np.random.Generator) -> np.ndarray:
     """A dark top of brushed wood or leather."""
     n = TILE_PX
-    return 0.5 * _noise(rng, 600, 60, n) + 0.35 * _noise(rng, 512, 512, n) + 0.6 * _noise(rng, 4, 4, n)
+    return 0.4 * _noise(rng, 600, 40, n) + 0.15 * _noise(rng, 512, 512, n) + 0.8 * _noise(rng, 4, 4, n)
 
 
 _MAKERS = {"wood": _wood, "cloth": _cloth, "desk": _desk, "dark": _dark}
@@ -100,11 +100,13 @@ def draw_background(effect: fx.Background, page_map: PageMap, size: tuple[int, i
     scale, turn = TILE_PX / TILE_MM * rng.uniform(0.7, 1.3), rng.normal(0.0, 0.12) + (rng.random() < 0.3) * math.pi / 2
     c, s = scale * math.cos(turn), scale * math.sin(turn)
     to_tile = np.array([[c, -s, rng.uniform(0, TILE_PX)], [s, c, rng.uniform(0, TILE_PX)], [0.0, 0.0, 1.0]])
-    back = to_tile @ np.linalg.inv(page_map.homography)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    pattern = cv2.warpPerspective(_tile(effect.kind), back, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    # Half the resolution is enough: the table is a little out of focus anyway.
+    back = to_tile @ np.linalg.inv(page_map.homography) @ np.diag([2.0, 2.0, 1.0])
+    half, flags = ((width + 1) // 2, (height + 1) // 2), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    pattern = cv2.warpPerspective(_tile(effect.kind), back, half, flags=flags, borderMode=cv2.BORDER_REFLECT)
     table = np.clip(low + (high - low) * (np.arange(256, dtype=np.float32) / 255.0)[:, None], 0, 255).astype(np.uint8)
-    return cv2.LUT(cv2.cvtColor(pattern, cv2.COLOR_GRAY2RGB), table[None])
+    coloured = cv2.LUT(cv2.cvtColor(pattern, cv2.COLOR_GRAY2RGB), table[None])
+    return cv2.resize(coloured, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def throw_shadow(table: np.ndarray, mask: np.ndarray, effect: fx.EdgeShadow, light_deg: float) -> np.ndarray:

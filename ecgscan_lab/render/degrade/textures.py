@@ -32,25 +32,15 @@ def noise_bank(grain: str, colour_percent: int) -> np.ndarray:
 
 
 def noise_window(bank: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A window of a bank at a random place, turned over at random; larger than the bank, it repeats mirrored."""
+    """A window of a bank at a random place; beyond the bank's side, the bank repeats."""
     height, width = size
     rows, columns = bank.shape[:2]
-    y, x = (int(v) for v in rng.integers(0, (rows, columns)))
-    if rng.random() < 0.5:
-        bank = bank[::-1]
-    if y + height <= rows and x + width <= columns:
-        return np.ascontiguousarray(bank[y : y + height, x : x + width])
-    window = np.empty((height, width, *bank.shape[2:]), bank.dtype)
-    top, flip = 0, y
-    while top < height:
-        tall = min(height - top, rows - flip)
-        left, start = 0, x
-        while left < width:
-            wide = min(width - left, columns - start)
-            window[top : top + tall, left : left + wide] = bank[flip : flip + tall, start : start + wide]
-            left, start = left + wide, 0
-        top, flip = top + tall, 0
-    return window
+    y, x = (int(v) for v in rng.integers(0, (max(1, rows - height), max(1, columns - width))))
+    if height <= rows and width <= columns:
+        return bank[y : y + height, x : x + width]
+    tall, wide = min(height, rows), min(width, columns)
+    window = bank[y : y + tall, x : x + wide]
+    return np.tile(window, (-(-height // tall), -(-width // wide), *(1,) * (bank.ndim - 2)))[:height, :width]
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,287 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Rendering: from millivolts to millimetres to pixels
+#
+# **What does a machine do to a heartbeat before a network may look at it?**
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ecgscan-lab/ecgscan_lab/blob/main/notebooks/01_rendering.ipynb)
+# [![Launch Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/ecgscan-lab/ecgscan_lab/main?urlpath=lab/tree/notebooks/01_rendering.ipynb)
+#
+# | | |
+# |---|---|
+# | **Time and memory** | about one minute, under 1 GB |
+# | **You will learn to** | *place* a millivolt on paper, *cover* a pixel with ink, *follow* a trace through folds and photographs |
+# | **You need** | Python and NumPy; no GPU, no download, no cardiology |
+
+# %%
+import sys
+
+if "google.colab" in sys.modules:
+    # %pip install -q "ecgscan-lab[notebooks] @ git+https://github.com/ecgscan-lab/ecgscan_lab"
+    pass
+
+from ecgscan_lab.nb.setup import setup_notebook
+
+setup_notebook()
+
+# %% tags=["parameters"]
+profile = "quick"  # "smoke" for a test run, "full" draws more pages for the timing
+seed = 0
+
+# %% [markdown]
+# ## 1. Paper arithmetic
+#
+# An ECG recorder is a plotter. Paper moves at 25 mm a second, the pen rises 10 mm for a millivolt, and a page is that and
+# nothing else. Here is one synthetic recording, and a page described in millimetres.
+
+# %%
+import numpy as np
+
+from ecgscan_lab import PageSpec, draw_page, synthetic_records
+from ecgscan_lab.plots.ecg import plot_page
+from ecgscan_lab.plots.figure import show
+
+record = synthetic_records(1, seed=seed)[0]
+page = PageSpec()
+image = draw_page(record, page, dpi=110)
+show(plot_page(image, highlight="V2"))
+
+# %% [markdown]
+# The blue line is the page's ground truth: the place of every sample in pixels. By hand it is two lines of arithmetic and
+# one matrix, from millimetres to pixels.
+
+# %%
+from ecgscan_lab.leads import LEADS
+
+first, stop = image.windows["V2"]
+x0_mm, y0_mm, t0_s = image.origins_mm["V2"]
+t_s, u_mv = np.arange(first, stop) / record.fs_hz, record.signal_mv[LEADS.index("V2"), first:stop]
+x_mm, y_mm = x0_mm + 25 * (t_s - t0_s), y0_mm - 10 * u_mv
+x_px, y_px, _ = image.mm_to_px @ np.stack([x_mm, y_mm, np.ones_like(x_mm)])
+assert np.allclose(np.stack([x_px, y_px], axis=1), image.polylines["V2"])
+assert np.allclose(image.to_mv("V2", image.polylines["V2"])[:, 1], u_mv, atol=1e-6)  # and back again
+print(f"V2 starts {x0_mm:g} mm from the left, {image.mm_to_px[0, 0]:.2f} pixels a millimetre")
+
+# %% [markdown]
+# ### Exercise 01.1
+# Write that arithmetic as a function: the place in millimetres of a sample of `u_mv` millivolts, `t_s` seconds after the
+# start of a trace that begins at `(x0_mm, y0_mm)`.
+
+# %% tags=["exercise"]
+def place_on_paper(t_s, u_mv, x0_mm, y0_mm):
+    raise NotImplementedError("exercise 01.1: return (x_mm, y_mm)")
+
+# %%
+from ecgscan_lab.nb.exercises import check_exercise
+
+check_exercise("01.1", place_on_paper)
+
+# %% tags=["solution"]
+def place_on_paper(t_s, u_mv, x0_mm, y0_mm):
+    return x0_mm + 25 * t_s, y0_mm - 10 * u_mv
+
+# %% [markdown]
+# ## 2. One recording, many pages
+#
+# Hospitals differ: twelve leads in three rows or in twelve, one rhythm strip or three, 50 mm a second in much of Europe,
+# limb leads in Cabrera's order in Scandinavia. A `PageSpec` describes them all; `PageSpec.machine` has common families.
+
+# %%
+from ecgscan_lab.plots.rendering import plot_page_kinds
+from ecgscan_lab.render import MACHINES
+
+show(plot_page_kinds(record, {name: PageSpec.machine(name) for name in MACHINES}))
+
+# %% [markdown]
+# The identity, measurements and statements that machines print are invented here and marked as such. They are drawn at
+# random and never from the record: a page that printed its diagnosis would teach a network to read letters.
+
+# %%
+from ecgscan_lab.plots.rendering import view_page
+from ecgscan_lab.render.lettering import with_lettering
+
+lettered = with_lettering(PageSpec.machine("mac"), np.random.default_rng(seed))
+show(plot_page(draw_page(record, lettered, dpi=110), title="With invented lettering"))
+
+# %% [markdown]
+# Turn the knobs of the printer. At 20 mm/mV tall beats leave the sheet, and the page says how many samples were lost.
+
+# %%
+from functools import partial
+
+from ecgscan_lab.nb.widgets import choice, interact_figure, slider, static_twin, switch
+
+interact_figure(
+    partial(view_page, record),
+    layout=choice(("3x4", "6x2", "12x1", "4x3"), "3x4", "rows x columns"),
+    paper_speed_mm_per_s=choice((25.0, 50.0), 25.0, "speed, mm/s"),
+    gain_mm_per_mv=slider(2.5, 20.0, 10.0, 2.5, "gain, mm/mV"),
+    cabrera=switch(False, "Cabrera order"),
+    grid=choice(("pink", "green", "blue", "graph", "none"), "pink", "grid"),
+)
+
+# %% [markdown]
+# ## 3. From millimetres to pixels
+#
+# A trace is a function y(x), so it is inked column by column. In each pixel column the round pen covers an interval from
+# `low` to `high`; a pixel becomes as dark as the share of it that lies inside. No line is drawn point by point, and only
+# pixels that get ink are touched: that is why it is fast.
+
+# %%
+from ecgscan_lab.plots.rendering import plot_ink
+
+show(plot_ink(record, "V2", dpi=60))
+
+# %% [markdown]
+# ### Exercise 01.2
+# How much of the pixel between `row` and `row + 1` does a stroke from `low` to `high` cover? `low` and `high` are arrays.
+
+# %% tags=["exercise"]
+def pixel_coverage(low, high, row):
+    raise NotImplementedError("exercise 01.2: return a share between 0 and 1 for each stroke")
+
+# %%
+check_exercise("01.2", pixel_coverage)
+
+# %% tags=["solution"]
+def pixel_coverage(low, high, row):
+    return np.clip(high - row, 0, 1) - np.clip(low - row, 0, 1)
+
+# %% [markdown]
+# ### Exercise 01.4
+# CLIP's larger towers look at 336 pixels. How wide is a second on a 279.4 mm page squeezed into 336 pixels, in pixels? A
+# QRS complex lasts a tenth of that.
+
+# %% tags=["exercise"]
+second_px = ...
+
+# %%
+check_exercise("01.4", second_px)
+
+# %% tags=["solution"]
+second_px = 25 * 336 / 279.4
+
+# %% [markdown]
+# ## 4. What happens to paper
+#
+# Pages are folded, copied, faxed, stained and photographed. Each effect has a strength; at 0 it changes nothing. Where an
+# effect moves the ink, the ground truth moves with it: the blue line below is computed, not found.
+
+# %%
+from ecgscan_lab.plots.rendering import view_effect
+
+settings = [{"effect": e, "strength": 0.8} for e in ("curl", "folds", "perspective", "shadow", "stains", "moire")]
+show(static_twin(partial(view_effect, record), settings, [s["effect"] for s in settings], columns=3))
+
+# %%
+from ecgscan_lab.render.degrade import EFFECTS
+
+interact_figure(
+    partial(view_effect, record),
+    effect=choice(tuple(EFFECTS), "wrinkles", "effect"),
+    strength=slider(0.0, 1.0, 0.7, 0.1, "strength"),
+    seed=slider(0, 20, seed, 1, "seed"),
+    truth=switch(True, "show the ground truth of V2"),
+)
+
+# %% [markdown]
+# Presets mix effects as they occur together. `paper` is the paper's list of augmentations; `photo` puts a creased sheet on
+# a table; `mixture` draws one of them for every page.
+
+# %%
+from ecgscan_lab.plots.rendering import plot_presets
+
+show(plot_presets(record, seed=seed))
+
+# %% [markdown]
+# ### Exercise 01.3: find the lead
+# On a photograph, which trace does a pixel belong to? Use `polylines`, lead -> `[n, 2]` pixels. Beware of tall beats that
+# reach into the next row.
+
+# %% tags=["exercise"]
+def find_lead(polylines, x, y):
+    raise NotImplementedError("exercise 01.3: return the name of the nearest trace")
+
+# %%
+check_exercise("01.3", find_lead)
+
+# %% tags=["solution"]
+def find_lead(polylines, x, y):
+    return min(polylines, key=lambda name: ((polylines[name] - (x, y)) ** 2).sum(axis=1).min())
+
+# %% [markdown]
+# ## 5. One seed, one page
+#
+# A page depends on its record, its `PageSpec` and its seed, and on nothing else: not on the order, the batch or the number
+# of threads. What made it is kept with it, as plain numbers, and remakes it.
+
+# %%
+from ecgscan_lab.render.degrade import DegradeParams
+
+photo = draw_page(record, degrade="photo", size=(448, 448), seed=7)
+remade = draw_page(record, photo.page, DegradeParams.from_dict(photo.degradation.as_dict()), size=(448, 448))
+assert (photo.pixels == remade.pixels).all()
+print("effects of this page:", ", ".join(photo.degradation.active))
+print(f"V2 inks {photo.mask('V2').sum()} pixels inside the box {np.round(photo.boxes['V2'], 1)}")
+
+# %% [markdown]
+# ## 6. Backwards: from ink to millivolts
+#
+# The same rasteriser exists in torch, and there it is differentiable: a pixel has a gradient with respect to a millivolt.
+# So a flat line can be pulled onto a drawn trace by gradient descent on the picture alone.
+
+# %%
+# FIT
+
+# %% [markdown]
+# Reading a clean page back with everything known about it (`render.reading`) goes further: it finds the voltages that
+# would ink the page in just this way.
+
+# %%
+# READ
+
+# %% [markdown]
+# ## 7. How fast, and why
+#
+# Training draws every page anew, so drawing must keep up with a GPU. Grid, traces and letters are inked in one compiled
+# pass; a degraded page is warped once, whatever moved it, and its light is multiplied in once.
+
+# %%
+import time
+
+from ecgscan_lab.render import draw_pages, sample_page
+from ecgscan_lab.render.degrade import sample_params
+
+n = {"smoke": 16, "quick": 128, "full": 1024}[profile]
+signals = np.repeat(record.signal_mv[None], n, axis=0)
+pages = [sample_page(np.random.default_rng(i), PageSpec()) for i in range(n)]
+for name in ("clean", "paper", "photo"):
+    params = None if name == "clean" else [sample_params(np.random.default_rng(i), name) for i in range(n)]
+    draw_pages(signals[:2], record.fs_hz, pages[:2], (448, 448), degrade=params and params[:2])  # compile, warm up
+    start = time.perf_counter()
+    draw_pages(signals, record.fs_hz, pages, (448, 448), degrade=params)
+    print(f"{name:6s} {n / (time.perf_counter() - start):6.0f} pages a second at 448 x 448 on this machine, all cores")
+
+# %% [markdown]
+# `benchmarks/rendering.py` does it properly: one core, medians, matplotlib beside it, and ecg-image-kit where you have it.
+#
+# ## What to take away
+#
+# - A page is geometry: two scales and one map from millimetres to pixels, and it runs backwards.
+# - Ink is area: a pixel's grey is the share that the pen covers, so thin lines survive small pictures.
+# - Ground truth that follows every fold makes a drawn page a measuring instrument.
+#
+# **Limits.** Handwriting, tables and lamps are imitations, and a classifier can still tell them from photographs. Nothing
+# printed on a page is anyone's. Not for clinical use.
+#
+# **References.** Pham et al. (2026), arXiv 2604.01526, section 5.1: pages drawn on the fly with geometric, noise, colour
+# and grid augmentation. Shivashankara et al. (2024), *ECG-Image-Kit*, the renderer used there.
+#
+# **Next:** [02_gram_volume](02_gram_volume.ipynb).

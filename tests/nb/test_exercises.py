@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.nb import exercises
+from ecgscan_lab.nb.exercises import (
+    Check,
+    Exercise,
+    Wrong,
+    check_exercise,
+    find_exercise,
+    registered_exercises,
+    registry,
+)
+from ecgscan_lab.nb.exercises.checks import gradient_check, invariance_check, number_check, shape_check, value_check
+
+ALL = registered_exercises()
+WRONG = [(exercise, wrong) for exercise in ALL for wrong in exercise.wrong]
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.id)
+def test_the_solution_passes(exercise):
+    verdict = exercise.verdict(exercise.solution)
+    assert verdict, verdict
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: exercise.id)
+def test_the_untouched_stub_is_not_attempted(exercise):
+    verdict = exercise.verdict(exercise.stub)
+    assert (verdict.status, verdict.reason) == ("not attempted", exercise.question)
+    if callable(exercise.stub):
+        with pytest.raises(NotImplementedError, match=f"exercise {exercise.id}"):
+            exercise.stub()
+
+
+@pytest.mark.parametrize(("exercise", "wrong"), WRONG, ids=lambda item: getattr(item, "id", ""))
+def test_plausible_wrong_answers_are_refused_for_the_right_reason(exercise, wrong):
+    verdict = exercise.verdict(wrong.answer)
+    assert verdict.status == "wrong"
+    assert wrong.reason in verdict.reason
+    assert verdict.hint
+
+
+def test_ids_are_unique_and_belong_to_their_notebook():
+    ids = [exercise.id for exercise in ALL]
+    assert len(set(ids)) == len(ids)
+    assert {name.partition(".")[0] for name in ids} <= set(registry.MODULES)
+    assert "02.1" in ids
+
+
+def test_every_module_of_exercises_is_registered():
+    there = {path.stem for path in Path(inspect.getfile(exercises)).parent.glob("*.py")}
+    assert there - {"__init__", "exercise", "registry", "checks"} <= set(registry.MODULES.values())
+
+
+def test_a_notebook_whose_module_is_absent_has_no_exercises(monkeypatch):
+    monkeypatch.setitem(registry.MODULES, "98", "not_there")
+    assert not [exercise for exercise in registered_exercises() if exercise.id.startswith("98")]
+    with pytest.raises(ArgumentError, match=r"no exercise '98\.1'"):
+        find_exercise("98.1")
+
+
+def test_an_unknown_number_lists_the_known_ones():
+    with pytest.raises(ArgumentError, match=r"02\.1, 02\.2"):
+        check_exercise("02.99", ...)
+
+
+def test_hints_grow_with_each_wrong_attempt_and_start_again_after_a_right_one():
+    wrong = find_exercise("02.1").wrong[0].answer
+    hints = [check_exercise("02.1", wrong).hint for _ in range(4)]
+    assert len(set(hints[:3])) == 3
+    assert hints[3] == hints[2]
+    assert check_exercise("02.1", find_exercise("02.1").solution)
+    assert check_exercise("02.1", wrong).hint == hints[0]
+    check_exercise("02.1", find_exercise("02.1").solution)
+
+
+def test_a_verdict_reads_as_sentences():
+    verdict = find_exercise("02.4").verdict(0.0)
+    assert str(verdict).startswith("Exercise 02.4: wrong. 0 nats is the floor without label smoothing.\nHint: the best")
+    assert repr(verdict) == str(verdict)
+    assert repr(find_exercise("02.4").verdict(find_exercise("02.4").solution)) == "Exercise 02.4: right."
+
+
+@pytest.mark.parametrize("answer", [..., None, NotImplemented])
+def test_placeholders_count_as_not_attempted(answer):
+    assert {exercise.verdict(answer).status for exercise in ALL} == {"not attempted"}
+
+
+def test_a_called_function_is_refused():
+    assert "not a function" in find_exercise("02.1").verdict(0.5).reason
+
+
+def test_an_answer_that_raises_or_returns_nothing_is_wrong_not_an_error():
+    assert "ZeroDivisionError" in find_exercise("02.1").verdict(lambda a, b, c: 1 / 0).reason
+    assert "return statement is missing" in find_exercise("02.1").verdict(lambda a, b, c: None).reason
+    assert "raised TypeError" in find_exercise("02.1").verdict(lambda a: a).reason
+
+
+def test_an_answer_cannot_change_what_the_next_check_sees():
+    def greedy(u):
+        u.zero_()
+        return u.sqrt()
+
+    exercise = find_exercise("02.3")
+    assert exercise.verdict(greedy).status == "wrong"
+    assert exercise.verdict(exercise.solution)
+
+
+def test_an_exercise_that_refuses_nothing_is_refused():
+    check = Check("value", lambda answer: None, ("think",))
+    wrong = (Wrong(1, ""), Wrong(2, ""))
+    for arguments, match in (
+        (("2.1", "?", 1, (check,), wrong), "exercise id"),
+        (("99.1", "?", 1, (), wrong), "no checks"),
+        (("99.1", "?", 1, (Check("value", lambda answer: None, ()),), wrong), "without a hint"),
+        (("99.1", "?", 1, (check,), wrong[:1]), "refuses nothing"),
+    ):
+        with pytest.raises(ArgumentError, match=match):
+            Exercise(*arguments)
+
+
+def test_the_ready_made_checks_pass_what_is_right_and_say_what_is_wrong():
+    import torch
+
+    x = torch.tensor([1.0, -2.0])
+    square = torch.square
+    assert value_check(square, [(x,)], "h").problem(square) is None
+    assert value_check(square, [(x,)], "h").problem(torch.abs) == "for [1, -2] it gives 2 at index 1, expected 4."
+    assert "nan" in value_check(square, [(x,)], "h").problem(lambda v: v * torch.nan)
+    assert "shape (), expected (2,)" in value_check(square, [(x,)], "h").problem(torch.sum)
+    assert shape_check((x,), (2,), "h").problem(square) is None
+    assert "shape (), expected (2,)" in shape_check((x,), (2,), "h").problem(torch.sum)
+    assert gradient_check((x,), "h").problem(square) is None
+    assert "not finite" in gradient_check((x,), "h").problem(torch.sqrt)
+    assert "no gradient" in gradient_check((x,), "h").problem(torch.detach)
+    assert "but should be positive" in gradient_check(
+        (x,), "h", wanted=lambda g: bool((g > 0).all()), description="positive"
+    ).problem(square)
+    assert invariance_check((x,), (-x,), "the sign flips", "h").problem(square) is None
+    assert "when the sign flips, but changes by 4" in invariance_check((x,), (-x,), "the sign flips", "h").problem(
+        torch.clone
+    )
+    number = number_check(2.0, 0.1, "h", known={3.0: "three"}, unit=" mV")
+    assert number.problem(2.05) is None
+    assert number.problem(3) == "3 mV is three."
+    assert number.problem(1) == "1 mV is too low."

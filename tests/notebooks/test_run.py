@@ -1,0 +1,60 @@
+"""Every notebook but the tour runs headlessly in its smoke profile, describes its pictures, and judges its exercises.
+
+The tour has a run of its own, on synthetic and on real records, in `.ci/run`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ecgscan_lab.nb.execute import read_notebook, run_notebook
+from ecgscan_lab.nb.exercises import registered_exercises
+from ecgscan_lab.plots.figure import ALT_LENGTH
+
+pytestmark = pytest.mark.notebooks
+
+FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
+STUDENT = [path for path in sorted(FOLDER.glob("*.ipynb")) if path.name != "00_tour.ipynb"]
+SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
+LIMIT_S = 90.0  # each is meant to take less than 30 s; a busy machine gets three times that
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(FOLDER))
+
+
+@pytest.fixture(scope="module", params=[*STUDENT, *SOLUTIONS], ids=name_of)
+def executed(request, tmp_path_factory):
+    """A notebook's path and what it looks like after a run."""
+    out = tmp_path_factory.mktemp("run")
+    run = run_notebook(request.param, out, {"profile": "smoke"}, timeout_s=LIMIT_S, kernel_env={"CI": "true"})
+    return request.param, read_notebook(run.path)
+
+
+def outputs_of(notebook):
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def test_every_picture_is_described(executed):
+    pictures = [output for output in outputs_of(executed[1]) if "image/png" in output.get("data", {})]
+    assert pictures
+    alts = [picture.metadata.get("image/png", {}).get("alt", "") for picture in pictures]
+    assert [alt for alt in alts if len(alt) < ALT_LENGTH] == []
+
+
+def test_nothing_is_written_to_stderr_and_no_widget_is_left_behind(executed):
+    outputs = outputs_of(executed[1])
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    assert [output for output in outputs if any("widget" in kind for kind in output.get("data", {}))] == []
+
+
+def test_stubs_are_not_attempted_and_solutions_are_right(executed):
+    path, notebook = executed
+    texts = [output.data["text/plain"] for output in outputs_of(notebook) if "text/plain" in output.get("data", {})]
+    verdicts = dict(re.findall(r"^Exercise (\d\d\.\d+): (not attempted|right|wrong)", "\n".join(texts), re.MULTILINE))
+    registered = [exercise.id for exercise in registered_exercises() if exercise.id.startswith(path.name[:2])]
+    expected = "right" if path in SOLUTIONS else "not attempted"
+    assert verdicts == dict.fromkeys(registered, expected)
