@@ -23,6 +23,7 @@ from ecgscan_lab.render.placement import (
     layouts_for,
     name_scores,
     page_from_rows,
+    read_strips,
     trace_span,
 )
 from ecgscan_lab.render.rectify import GRID_MM, PX_PER_MM, FlatPage, lay_flat
@@ -32,6 +33,8 @@ from ecgscan_lab.types import EcgRecord, PageMap
 
 SNAP_MM = 0.7
 READABLE = 0.42
+LEAST_PULSES = 1.1
+"""Contrast of a column of pulses, summed over its rows, below which it may be chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,33 +164,54 @@ def _confidence(score: float) -> float:
 def _find_page(flat: FlatPage) -> tuple[PageSpec, int, np.ndarray, float, tuple[str, ...]]:
     """Find what is printed: pulses or rows first, then the layout whose lead names are there, then the rest."""
     turned = [_turned_flat(flat, turn) for turn in range(4)]
-    pulses = [find_pulses(each) for each in turned]
-    turn = int(np.argmax([0.0 if each is None else each.score for each in pulses]))
-    found, flags = pulses[turn], ()
-    if found is None or found.score < 0.8:
-        flags = ("no calibration pulses: 25 mm/s and 10 mm/mV are assumed",)
-        rows = [find_rows(each) for each in turned]
-        turn = int(np.argmax([each.score for each in rows]))
-        found = rows[turn]
-        if not found.baselines_mm:
-            raise PageError(
-                "a grid was found, but no rows of traces",
-                field="pixels",
-                expected="an ECG page with traces",
-                fix="give the page that is printed as `page`",
-            )
-    return _settle(turned[turn], turn, found, flags)
+    rows = [find_rows(each) for each in turned]
+    # rows of traces tell upright from sideways, pulses or names which way is up
+    turns: tuple[int, ...] = (0, 2) if rows[0].score + rows[2].score >= rows[1].score + rows[3].score else (1, 3)
+    found = [find_pulses(each) for each in turned]
+    if any(map(_clear, found)):
+        turns = tuple(turn for turn in range(4) if _clear(found[turn]))
+    pulses = {turn: _beside_rows(found[turn], rows[turn]) for turn in turns}
+    turn = max(turns, key=lambda k: pulses[k].score)
+    if pulses[turn].score >= LEAST_PULSES:
+        return _settle(turned[turn], turn, pulses[turn], (), True)
+    if not any(rows[turn].baselines_mm for turn in turns):
+        raise PageError(
+            "a grid was found, but no rows of traces",
+            field="pixels",
+            expected="an ECG page with traces",
+            fix="give the page that is printed as `page`",
+        )
+    flags = ("no calibration pulses: 25 mm/s and 10 mm/mV are assumed",)
+    tries = [_settle(turned[turn], turn, rows[turn], flags, False) for turn in turns if rows[turn].baselines_mm]
+    return max(tries, key=lambda entry: entry[3])
+
+
+def _clear(pulses: Pulses | None) -> bool:
+    """Pulses that cannot be chance: at least three, each with most of its ink."""
+    return pulses is not None and len(pulses.baselines_mm) >= 3 and pulses.score > 0.6 * len(pulses.baselines_mm)
+
+
+def _beside_rows(pulses: Pulses | None, rows: Pulses) -> Pulses:
+    """Pulses that stand beside rows; score zero when most rows have none."""
+    if pulses is None:
+        return Pulses(0.0, (), 5.0, 10.0, 0.0)
+    if len(rows.baselines_mm) < 3 or _clear(pulses):
+        return pulses
+    at = np.array(pulses.baselines_mm)
+    near = [y for y in at if np.abs(np.array(rows.baselines_mm) - y).min() < 4.0]
+    score = pulses.score if len(near) > 0.6 * max(len(rows.baselines_mm), len(at)) else 0.0
+    return replace(pulses, score=score)
 
 
 def _settle(
-    flat: FlatPage, turn: int, found: Pulses, flags: tuple[str, ...]
+    flat: FlatPage, turn: int, found: Pulses, flags: tuple[str, ...], printed: bool
 ) -> tuple[PageSpec, int, np.ndarray, float, tuple[str, ...]]:
     rows = complete_rows(found.baselines_mm)
     span = trace_span(flat, rows)
     best: tuple[float, PageSpec, np.ndarray] | None = None
     for layout, strips in layouts_for(len(rows)) or [("3x4", 0)]:
         for cabrera in (False, True):
-            page = page_from_rows(found, rows, span, layout, strips, cabrera=cabrera)
+            page = page_from_rows(found, rows, span, layout, strips, cabrera=cabrera, pulses=printed)
             if page is None:
                 continue
             shift = _shift_of(page, found, rows)
@@ -201,6 +225,8 @@ def _settle(
     score, page, shift = best
     if score < READABLE:
         flags = (*flags, "the lead names could not be read: the usual order is assumed")
+    elif page.rhythm:
+        page = replace(page, rhythm=read_strips(flat, page, shift))
     page, shift, agreement = _like_a_machine(flat, page, shift, rows, found)
     return page, turn, shift, _confidence(max(agreement, 0.0)) * min(1.0, max(score, 0.0) / READABLE), flags
 
@@ -222,7 +248,7 @@ def _like_a_machine(
         other = PageSpec.machine(name)
         same = (
             other.layout == page.layout
-            and len(other.rhythm) == len(page.rhythm)
+            and other.rhythm == page.rhythm
             and other.cabrera == page.cabrera
             and abs(other.pitch_mm - page.pitch_mm) < 0.5
             and abs(other.strip_shift_mm - page.strip_shift_mm) < 1.0

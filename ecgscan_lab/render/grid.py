@@ -137,6 +137,10 @@ def line_darkness(picture: np.ndarray, reach_px: float) -> np.ndarray:
     floor = np.percentile(blocks.reshape(*blocks.shape[:2], -1), 45, axis=-1).astype(np.float32)
     darkness -= _stretch(ndimage.gaussian_filter(floor, 1.0), darkness.shape, step)
     darkness = np.maximum(darkness, 0.0)
+    strong = np.percentile(blocks.reshape(*blocks.shape[:2], -1), 95, axis=-1) - floor
+    strong = strong[strong > 0.03]
+    if strong.size:
+        darkness = np.minimum(darkness, 1.5 * np.float32(np.percentile(strong, 35)))
     level = ndimage.uniform_filter(darkness, 65)
     return np.minimum(darkness, 6.0 * level + 0.01)
 

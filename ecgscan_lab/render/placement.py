@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render.layouts import LAYOUTS
 from ecgscan_lab.render.page import PULSE_MV, PULSE_S, PageSpec
 from ecgscan_lab.render.paper import text_mask
@@ -19,6 +20,9 @@ LEAST_PULSE = 0.3
 
 NAME_SIZES_MM = (2.8, 3.2, 3.6, 3.9, 4.3, 4.8)
 _TOLERANCE_PX = 2
+
+NO_PULSE_GAP_MM = 3.0
+"""Where the pulses would stand on a page without them, before the traces."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def find_pulses(
         if found is None:
             continue
         x, rows, score = found
-        score *= min(1.0, height_mm / 10.0)  # a cell of the grid is easily taken for a small pulse
+        score *= (height_mm / 10.0) ** 0.5  # a cell of the grid is easily taken for a small pulse
         if best is None or score > best.score:
             refined = [_refine_pulse(flat.ink, x, y, width_mm, height_mm) for y in rows]
             rise = float(np.median([r[0] for r in refined])) / PX_PER_MM + flat.origin_mm[0]
@@ -64,7 +68,7 @@ def find_pulses(
 def _pulse_response(soft: np.ndarray, ink: np.ndarray, width_mm: float, height_mm: float) -> np.ndarray:
     """For each pixel as the foot of a rising edge: ink of the weakest of the three sides, less the ink inside."""
     w, h = round(width_mm * PX_PER_MM), round(height_mm * PX_PER_MM)
-    upright = _mean(soft, (0, -h + 2, 1, -2))
+    upright = np.minimum(_mean(soft, (0, -h + 2, 1, -h // 2)), _mean(soft, (0, -h // 2, 1, -2)))
     across = _mean(soft, (2, -h, w - 2, -h + 1))
     falling = np.zeros_like(upright)
     falling[:, :-w] = upright[:, w:]
@@ -177,6 +181,27 @@ def name_scores(flat: FlatPage, page: PageSpec, shift_mm: np.ndarray) -> tuple[f
     return best, place
 
 
+def read_strips(flat: FlatPage, page: PageSpec, shift_mm: np.ndarray) -> tuple[str, ...]:
+    """Which leads the rhythm strips show: the names that match best at the place where names of this page are."""
+    baselines = page.baselines_mm[LAYOUTS[page.layout][0] :]
+    chosen: list[str] = []
+    for y_mm, usual in zip(baselines, page.rhythm, strict=True):
+        scores = {}
+        for lead in LEADS:
+            glyph = np.pad(text_mask(lead, page.text_mm * PX_PER_MM).astype(np.float32) / 255.0, ((2, 2), (4, 6)))
+            x, y = (
+                np.array([page.left_mm + page.name_indent_mm, y_mm - page.name_rise_mm]) + shift_mm - flat.origin_mm
+            ) * PX_PER_MM
+            slack = 3 * PX_PER_MM
+            top = y - glyph.shape[0] + 2 - slack
+            patch = _window(flat.ink, x - 4 - slack, top, glyph.shape[1] + 2 * slack, glyph.shape[0] + 2 * slack)
+            scores[lead] = float(np.nan_to_num(cv2.matchTemplate(patch, glyph, cv2.TM_CCOEFF_NORMED), posinf=0.0).max())
+        best = max((lead for lead in LEADS if lead not in chosen), key=lambda lead: scores[lead])
+        sure = scores[best] > 0.6 and scores[best] > scores.get(usual, 0.0) + 0.2
+        chosen.append(best if sure or usual in chosen else usual)
+    return tuple(chosen)
+
+
 def _window(ink: np.ndarray, x: float, y: float, width: int, height: int) -> np.ndarray:
     """A part of the raster from (x, y), zero where it runs over the edge."""
     out = np.zeros((height, width), np.float32)
@@ -208,20 +233,55 @@ def complete_rows(baselines_mm: Sequence[float]) -> list[float]:
 
 
 def find_rows(flat: FlatPage) -> Pulses:
-    """Rows of traces on a page without pulses, from the ink along each raster row; `width_mm` and `x_mm` are nominal.
+    """Rows of traces on a page without pulses, as `Pulses` of nominal size; x is counted back from the traces' end.
 
-    The traces' right end is better defined than their start, so that x is counted back from it.
+    A row is where most columns of the raster have ink close by: the best comb of equally spaced rows is looked for.
     """
-    profile = flat.ink.sum(axis=1) / np.maximum(flat.known.sum(axis=1), flat.known.shape[1] // 3)
-    smooth = cv2.GaussianBlur(profile.astype(np.float32)[:, None], (0, 0), sigmaX=0.01, sigmaY=1.0 * PX_PER_MM)[:, 0]
-    gap = 10 * PX_PER_MM
-    near = cv2.dilate(smooth[:, None], np.ones((2 * gap + 1, 1), np.uint8))[:, 0]
-    peaks = np.flatnonzero((smooth == near) & (smooth > 0.35 * smooth.max()) & (smooth > 0.01))
-    baselines = [(y + 0.5) / PX_PER_MM + flat.origin_mm[1] for y in peaks]
-    contrast = float(smooth.std() / (smooth.mean() + 1e-6)) if len(baselines) > 1 else 0.0
-    span = trace_span(flat, baselines) if baselines else None
-    x_mm = 0.0 if span is None else span[1] - 250.0 - 5.0
-    return Pulses(x_mm, tuple(baselines) if contrast > 0 else (), 5.0, 10.0, contrast)
+    near = cv2.blur((flat.ink > 0.35).astype(np.float32), (1, 3 * PX_PER_MM)) > 1e-4
+    wide = max(1, int(flat.known.any(axis=0).sum()))
+    share = (near & flat.known).sum(axis=1) / wide
+    comb = _best_comb(share)
+    if comb is None:
+        return Pulses(0.0, (), 5.0, 10.0, 0.0)
+    rows, contrast = comb
+    profile = cv2.blur(flat.ink.sum(axis=1, keepdims=True), (1, 2 * PX_PER_MM + 1))[:, 0]
+    reach = int(0.2 * np.median(np.diff(rows)))
+    baselines = []
+    for y in rows:
+        low = max(0, y - reach)
+        at = low + int(profile[low : y + reach + 1].argmax())
+        baselines.append((at + 0.5) / PX_PER_MM + flat.origin_mm[1])
+    span = trace_span(flat, baselines)
+    x_mm = 0.0 if span is None else span[1] - 250.0 - NO_PULSE_GAP_MM - 5.0
+    return Pulses(x_mm, tuple(baselines), 5.0, 10.0, contrast)
+
+
+def _best_comb(share: np.ndarray) -> tuple[list[int], float] | None:
+    """Equally spaced rows with much ink at them and little between: (rows in raster pixels, contrast)."""
+    low_at, high_at = (np.flatnonzero(share > 0.25 * share.max())[[0, -1]]) if share.max() > 0.2 else (0, 0)
+    best: tuple[list[int], float] | None = None
+    for pitch in np.arange(11.0, 60.0, 0.25) * PX_PER_MM:
+        for phase in np.arange(low_at, min(low_at + pitch, high_at), PX_PER_MM / 2):
+            at = np.arange(phase, high_at + 1, pitch)
+            if not 3 <= len(at) <= 15:
+                continue
+            on = share[np.rint(at).astype(int)]
+            between = max(
+                float(share[np.rint(at[:-1] + pitch * part).astype(int)].mean()) for part in (1 / 3, 1 / 2, 2 / 3)
+            )
+            contrast = float(on.mean()) - between - 0.3 * float(on.max() - on.min())
+            contrast -= 0.3 * (at[0] - low_at + high_at - at[-1] > 1.3 * pitch)
+            if best is None or contrast > best[1]:
+                best = (np.rint(at).astype(int).tolist(), contrast)
+    if best is None or best[1] <= 0.05:
+        return None
+    rows, contrast = best
+    least = 0.7 * float(np.median(share[rows]))
+    while len(rows) > 3 and share[rows[0]] < least:
+        rows = rows[1:]
+    while len(rows) > 3 and share[rows[-1]] < least:
+        rows = rows[:-1]
+    return rows, contrast
 
 
 def trace_span(flat: FlatPage, rows_mm: Sequence[float]) -> tuple[float, float] | None:
@@ -256,6 +316,7 @@ def page_from_rows(
     layout: str,
     strips: int,
     cabrera: bool = False,
+    pulses: bool = True,
 ) -> PageSpec | None:
     """A page of this layout whose rows and pulses are where they were found, or None when that cannot be.
 
@@ -270,7 +331,7 @@ def page_from_rows(
     shift = float(np.mean(rows[own:] - fitted[own:])) if strips else 0.0
     if np.abs(rows[:own] - fitted[:own]).max() > 0.25 * pitch or pitch < 5.0 or abs(shift) > 0.75 * pitch:
         return None
-    side, gap = _pulse_side(found, span_mm, strip_s * speed)
+    side, gap = _pulse_side(found, span_mm, strip_s * speed) if pulses else ("none", NO_PULSE_GAP_MM)
     left, first = 19.0 + gap, 24.5 + pitch / 2
     right = left + strip_s * speed + (found.width_mm + gap + 2.0 if side == "right" else 0.0)
     return PageSpec(
