@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from scipy import ndimage
 
@@ -17,12 +18,15 @@ CELL_PX = 24.0
 
 WINDOW = 256
 LEAST_PIXELS, MOST_PIXELS = 160, 120_000_000
-LEAST_CROSSINGS = 60
+LEAST_CROSSINGS, MOST_CROSSINGS = 60, 40_000
+
+LEAST_SEED, LEAST_QUALITY = 0.3, 0.2
+"""Regularity of the lines, 0 to 1, that is asked of the first crossing and of every other."""
 
 _ANGLES = np.deg2rad(np.arange(0.0, 180.0, 1.0))
 _PERIODS = np.geomspace(5.5, 80.0, 136)
 _HARMONICS = np.arange(1, 7)
-_REACH, _STEPS = 1.6, 16
+_REACH, _STEPS = 1.5, 12
 """Half width of the patch around a crossing, in cells, and samples a cell."""
 
 
@@ -81,91 +85,67 @@ def find_grid(pixels: np.ndarray) -> Grid:
             ratio = new_scale / scale
             seeds = [((c + 0.5) * ratio - 0.5, cell * ratio, score) for c, cell, score in seeds]
             darkness, scale = line_darkness(search, 1.6 * period * ratio), new_scale
-    best: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]] = {}
+    index, points, quality = np.zeros((0, 2), int), np.zeros((0, 2)), np.zeros(0)
     for centre, cell, _ in seeds[:8]:
         found = _grow(darkness, centre, cell)
-        if len(found) > len(best):
-            best = found
-        if len(best) > 500:
+        if len(found[0]) > len(index):
+            index, points, quality = found
+        if len(index) > 500:
             break
-    if len(best) < LEAST_CROSSINGS:
+    if len(index) < LEAST_CROSSINGS:
         raise PageError(
-            f"no grid was found in the picture ({len(best)} crossings of lines)",
+            f"no grid was found in the picture ({len(index)} crossings of lines)",
             field="pixels",
             expected="a page with a visible ECG grid",
             fix="photograph the page from closer and in even light, or crop the picture to the page",
         )
-    index = np.array(list(best), np.int64)
-    points = (np.array([entry[0] for entry in best.values()]) + 0.5) / scale
-    quality = np.array([entry[2] for entry in best.values()])
-    extent = np.ptp(index, axis=0).max()
-    return Grid(index, points, quality, 1.0 if extent > 110 else 5.0)
+    return Grid(index, (points + 0.5) / scale, quality, 1.0 if np.ptp(index, axis=0).max() > 110 else 5.0)
 
 
 def shrink(pixels: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
     """Average a uint8 picture down: (float32 picture, the scale it really has)."""
     if scale >= 0.999:
         return pixels.astype(np.float32), 1.0
-    from PIL import Image
-
-    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    small = Image.fromarray(pixels).resize(size, Image.Resampling.BOX if scale < 0.5 else Image.Resampling.HAMMING)
-    return np.asarray(small).astype(np.float32), size[0] / pixels.shape[1]
+    small = cv2.resize(pixels, (0, 0), fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32), small.shape[1] / pixels.shape[1]
 
 
 def paper_light(picture: np.ndarray, reach_px: float) -> np.ndarray:
     """The paper's own colour at each pixel: a closing over lines, strokes and letters, then smoothed."""
+    height, width = picture.shape[:2]
     step = max(1, int(reach_px / 8))
-    small = np.stack([_block_max(picture[..., c], step) for c in range(3)], axis=-1)
-    size = max(3, int(round(reach_px / step)) | 1)
-    out = np.empty_like(picture)
-    for c in range(3):
-        closed = ndimage.minimum_filter(ndimage.maximum_filter(small[..., c], size), size)
-        smooth = ndimage.gaussian_filter(closed, size / 2)
-        out[..., c] = _stretch(smooth, picture.shape[:2], step)
-    return np.maximum(out, 1.0)
+    calm = cv2.blur(picture, (3, 3))  # single noisy pixels do not count
+    bright = cv2.dilate(calm, np.ones((step, step), np.uint8))[step // 2 :: step, step // 2 :: step]
+    size = max(3, round(reach_px / step) | 1)
+    closed = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
+    smooth = cv2.GaussianBlur(closed, (0, 0), size / 2)
+    return np.maximum(_stretch(smooth, (height, width), step), 1.0)
 
 
 def line_darkness(picture: np.ndarray, reach_px: float) -> np.ndarray:
-    """How much darker than its paper each pixel is in its darkest channel, 0 to 1; heavy ink counts no more than a line."""
-    ratio = (picture / paper_light(picture, reach_px)).min(axis=-1)
-    darkness = np.clip(1.0 - ratio, 0.0, 1.0).astype(np.float32)
+    """How much darker than its paper each pixel is in its darkest channel; ink counts little more than a line does."""
+    darkness = 1.0 - (picture / paper_light(picture, reach_px)).min(axis=-1)
+    darkness = np.clip(darkness, 0.0, 1.0, out=darkness)
     step = 16
     height, width = darkness.shape
     padded = np.pad(darkness, ((0, -height % step), (0, -width % step)), mode="reflect")
     blocks = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).swapaxes(1, 2)
-    floor = np.percentile(blocks.reshape(*blocks.shape[:2], -1), 45, axis=-1).astype(np.float32)
-    darkness -= _stretch(ndimage.gaussian_filter(floor, 1.0), darkness.shape, step)
-    darkness = np.maximum(darkness, 0.0)
-    strong = np.percentile(blocks.reshape(*blocks.shape[:2], -1), 95, axis=-1) - floor
-    strong = strong[strong > 0.03]
-    if strong.size:
-        darkness = np.minimum(darkness, 1.5 * np.float32(np.percentile(strong, 35)))
-    level = ndimage.uniform_filter(darkness, 65)
-    return np.minimum(darkness, 6.0 * level + 0.01)
+    floor, strong = np.percentile(blocks.reshape(*blocks.shape[:2], -1), (45, 95), axis=-1).astype(np.float32)
+    darkness -= _stretch(cv2.GaussianBlur(floor, (0, 0), 1.0), darkness.shape, step)
+    strong = (strong - floor)[strong - floor > 0.03]
+    most = 1.5 * float(np.percentile(strong, 35)) if strong.size else 1.0
+    darkness = np.clip(darkness, 0.0, most)
+    return cv2.GaussianBlur(np.minimum(darkness, 6.0 * cv2.blur(darkness, (65, 65)) + 0.01), (0, 0), 0.8)
 
 
-def _block_max(channel: np.ndarray, step: int) -> np.ndarray:
-    """Brightest of each block, after a light blur so that single noisy pixels do not count."""
-    channel = ndimage.uniform_filter(channel, 3)
-    if step == 1:
-        return channel
-    height, width = channel.shape
-    padded = np.pad(channel, ((0, -height % step), (0, -width % step)), mode="edge")
-    return padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).max(axis=(1, 3))
-
-
-def _stretch(small: np.ndarray, shape: tuple[int, int], step: int) -> np.ndarray:
-    """Enlarge block values to pixels, linearly."""
+def _stretch(small: np.ndarray, shape: tuple[int, ...], step: int) -> np.ndarray:
+    """Enlarge values of blocks of `step` pixels to pixels, linearly."""
     if step == 1:
         return small
-    rows = np.clip((np.arange(shape[0]) + 0.5) / step - 0.5, 0, small.shape[0] - 1)
-    columns = np.clip((np.arange(shape[1]) + 0.5) / step - 0.5, 0, small.shape[1] - 1)
-    r0, c0 = np.minimum(rows.astype(int), max(0, small.shape[0] - 2)), np.minimum(columns.astype(int), max(0, small.shape[1] - 2))
-    r1, c1 = np.minimum(r0 + 1, small.shape[0] - 1), np.minimum(c0 + 1, small.shape[1] - 1)
-    fr, fc = (rows - r0).astype(np.float32), (columns - c0).astype(np.float32)
-    tall = small[r0] * (1 - fr)[:, None] + small[r1] * fr[:, None]
-    return tall[:, c0] * (1 - fc) + tall[:, c1] * fc
+    large = cv2.resize(small, (small.shape[1] * step, small.shape[0] * step), interpolation=cv2.INTER_LINEAR)
+    missing = (max(0, shape[0] - large.shape[0]), max(0, shape[1] - large.shape[1]))
+    large = cv2.copyMakeBorder(large, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
+    return large[: shape[0], : shape[1]]
 
 
 def _window_lattices(darkness: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, float]]:
@@ -192,7 +172,7 @@ def _window_lattices(darkness: np.ndarray) -> list[tuple[np.ndarray, np.ndarray,
 
 
 def _starts(length: int, size: int) -> np.ndarray:
-    return np.unique(np.linspace(0, length - size, max(1, int(np.ceil((length - size) / (size / 2))) + 1)).astype(int))
+    return np.unique(np.linspace(0, length - size, max(1, int(np.ceil((length - size) / (0.8 * size))) + 1)).astype(int))
 
 
 def _window_lattice(spectrum: np.ndarray) -> tuple[np.ndarray, float] | None:
@@ -270,7 +250,7 @@ def _sharpen(white: np.ndarray, vector: np.ndarray) -> np.ndarray:
         ks = np.arange(1, harmonics + 1)
         for dx in np.linspace(-0.6, 0.6, 7) / WINDOW / max(1, harmonics / 2):
             for dy in np.linspace(-0.6, 0.6, 7) / WINDOW / max(1, harmonics / 2):
-                trial = vector + (dx, dy)
+                trial = vector + np.array([dx, dy])
                 value = float(_look(white, ks * trial[0], ks * trial[1]).sum())
                 if value > score + 1e-6:
                     best, score = trial, value
@@ -299,11 +279,11 @@ _PLACES, _WEIGHTS = _patch_kernel()
 
 def _measure(darkness: np.ndarray, points: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distance of each point from its crossing in cells `[n, 2]`, strength of the lines there, and their regularity."""
-    where = points[:, None, :] + np.einsum("nij,mj->nmi", cells, _PLACES)
+    where = (points[:, :, None] + cells @ _PLACES.T).astype(np.float32)
+    x, y = np.ascontiguousarray(where[:, 0]), np.ascontiguousarray(where[:, 1])
+    values = cv2.remap(darkness, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     height, width = darkness.shape
-    inside = (where[..., 0] >= 0) & (where[..., 0] <= width - 1) & (where[..., 1] >= 0) & (where[..., 1] <= height - 1)
-    values = ndimage.map_coordinates(darkness, (where[..., 1].ravel(), where[..., 0].ravel()), order=1, mode="nearest")
-    values = values.reshape(inside.shape)
+    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     mean = (values @ _WEIGHTS[:, 0].real)[:, None]
     centred = np.where(inside, values - mean, 0.0)
     wave = centred @ _WEIGHTS[:, 1:]
@@ -319,75 +299,78 @@ def _measure(darkness: np.ndarray, points: np.ndarray, cells: np.ndarray) -> tup
     return offset, strength, (2 * strength / (mean + 1e-4)).min(axis=1)
 
 
-_NEIGHBOURS = ((1, 0), (-1, 0), (0, 1), (0, -1))
-_AROUND = tuple((i, j) for i in range(-2, 3) for j in range(-2, 3) if (i, j) != (0, 0))
+_NEIGHBOURS = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)])
+_AROUND = np.array([(i, j) for i in range(-2, 3) for j in range(-2, 3) if (i, j) != (0, 0)])
+_NEARNESS = np.exp(-(_AROUND**2).sum(axis=1) / 3.0)
+_SPAN = 400
+"""Lines are followed at most this far from the first crossing."""
 
 
-def _grow(darkness: np.ndarray, centre: np.ndarray, cell: np.ndarray) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]]:
-    """Follow the lines outwards from one window: index -> (point, cell, quality)."""
-    found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]] = {}
-    point, cells = centre[None, :], cell[None]
+class _Net:
+    """Crossings found so far, on a square array of line numbers."""
+
+    def __init__(self) -> None:
+        side = 2 * _SPAN + 1
+        self.have = np.zeros((side, side), bool)
+        self.point = np.zeros((side, side, 2))
+        self.cell = np.zeros((side, side, 2, 2))
+        self.quality = np.zeros((side, side))
+        self.refused = np.zeros((side, side), np.uint8)
+
+    def put(self, index: np.ndarray, point: np.ndarray, cell: np.ndarray, quality: np.ndarray) -> None:
+        at = tuple((index + _SPAN).T)
+        self.have[at], self.point[at], self.cell[at], self.quality[at] = True, point, cell, quality
+
+    def refuse(self, index: np.ndarray) -> None:
+        self.refused[tuple((index + _SPAN).T)] += 1
+
+    def wanted(self, index: np.ndarray) -> np.ndarray:
+        """Neighbours of these crossings that are neither found nor refused three times."""
+        near = (index[:, None] + _NEIGHBOURS).reshape(-1, 2)
+        near = np.unique(near[(np.abs(near) < _SPAN - 3).all(axis=1)], axis=0)
+        at = tuple((near + _SPAN).T)
+        return near[~self.have[at] & (self.refused[at] < 3)]
+
+    def predict(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where crossings should lie, and their cells: a plane through the ones around, held by those ones' cells."""
+        around = tuple((index[:, None] + _AROUND + _SPAN).transpose(2, 0, 1))
+        weight = np.where(self.have[around], _NEARNESS, 0.0)
+        weight /= weight.sum(axis=1, keepdims=True)
+        cell = np.einsum("nk,nkij->nij", weight, self.cell[around])
+        design = np.column_stack([np.ones(len(_AROUND)), _AROUND])
+        hold = 0.1 * np.diag([0.0, 1.0, 1.0])
+        normal = np.einsum("nk,ki,kj->nij", weight, design, design) + hold
+        target = np.einsum("nk,ki,nkj->nij", weight, design, self.point[around])
+        target[:, 1:] += 0.1 * cell.transpose(0, 2, 1)
+        solved = np.linalg.solve(normal, target)
+        return solved[:, 0], 0.5 * cell + 0.5 * solved[:, 1:].transpose(0, 2, 1)
+
+
+def _grow(darkness: np.ndarray, centre: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Follow the lines outwards from one window: (line numbers, points, quality) of the crossings."""
+    net = _Net()
+    point, cells, offset = centre[None, :], cell[None], np.zeros((1, 2))
     for _ in range(3):
         offset, strength, quality = _measure(darkness, point, cells)
         point = point + np.einsum("nij,nj->ni", cells, offset)
-    if quality[0] < 0.3:
-        return {}
-    found[0, 0] = (point[0], cell, float(quality[0]))
+    frontier = np.zeros((1, 2), int)
+    if quality[0] >= LEAST_SEED:
+        net.put(frontier, point, cells, quality)
     level = strength[0]
-    refused: dict[tuple[int, int], int] = {}
-    frontier = [(0, 0)]
-    while frontier:
-        wanted = sorted(
-            {
-                (i + di, j + dj)
-                for i, j in frontier
-                for di, dj in _NEIGHBOURS
-                if (i + di, j + dj) not in found and refused.get((i + di, j + dj), 0) < 3
-            }
-        )
-        if not wanted or len(found) > 40_000:
-            break
-        guesses = [_predict(found, index) for index in wanted]
-        start = np.array([guess[0] for guess in guesses])
-        cells = np.array([guess[1] for guess in guesses])
-        point, moved = start, np.zeros_like(start)
+    border = np.array(darkness.shape[::-1]) - 1
+    while net.have.any() and len(wanted := net.wanted(frontier)) and net.have.sum() < MOST_CROSSINGS:
+        point, cells = net.predict(wanted)
+        moved = np.zeros_like(point)
         for _ in range(2):
             offset, strength, quality = _measure(darkness, point, cells)
             point = point + np.einsum("nij,nj->ni", cells, offset)
-            moved = moved + offset
-        fine = (
-            (np.abs(moved).max(axis=1) < 0.28)
-            & (np.abs(offset).max(axis=1) < 0.08)
-            & (quality > 0.2)
-            & (strength > 0.3 * level).all(axis=1)
-            & (point > 0).all(axis=1)
-            & (point < np.array(darkness.shape[::-1]) - 1).all(axis=1)
-        )
-        frontier = []
-        for index, place, shape, score, ok in zip(wanted, point, cells, quality, fine, strict=True):
-            if ok:
-                found[index] = (place, shape, float(score))
-                frontier.append(index)
-            else:
-                refused[index] = refused.get(index, 0) + 1
+            moved += offset
+        fine = (np.abs(moved).max(axis=1) < 0.28) & (np.abs(offset).max(axis=1) < 0.08) & (quality > LEAST_QUALITY)
+        fine &= (strength > 0.3 * level).all(axis=1) & (point > 0).all(axis=1) & (point < border).all(axis=1)
+        frontier = wanted[fine]
+        net.put(frontier, point[fine], cells[fine], quality[fine])
+        net.refuse(wanted[~fine])
         if fine.any():
             level = 0.9 * level + 0.1 * np.median(strength[fine], axis=0)
-    return found
-
-
-def _predict(found: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, float]], index: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Where a crossing should lie, and the cell there, from the ones already found around it."""
-    near = [(d, found[index[0] + d[0], index[1] + d[1]]) for d in _AROUND if (index[0] + d[0], index[1] + d[1]) in found]
-    steps = np.array([d for d, _ in near], np.float64)
-    points = np.array([entry[0] for _, entry in near])
-    weight = np.exp(-(steps**2).sum(axis=1) / 3.0)
-    cell = np.average([entry[1] for _, entry in near], axis=0, weights=weight)
-    if len(near) >= 5 and np.linalg.matrix_rank(steps - steps.mean(axis=0), tol=0.5) == 2:
-        design = np.column_stack([np.ones(len(steps)), steps]) * np.sqrt(weight)[:, None]
-        # the neighbours' own cells hold back a fit to few, almost collinear points
-        hold = 0.5 * np.array([[0, 1.0, 0], [0, 0, 1.0]])
-        target = np.vstack([points * np.sqrt(weight)[:, None], 0.5 * cell.T])
-        solved = np.linalg.lstsq(np.vstack([design, hold]), target, rcond=None)[0]
-        return solved[0], 0.5 * cell + 0.5 * solved[1:].T
-    nearest = int(weight.argmax())
-    return np.average(points - steps @ cell.T, axis=0, weights=weight**2) if len(near) > 1 else points[nearest] - steps[nearest] @ cell.T, cell
+    at = np.nonzero(net.have)
+    return np.column_stack(at) - _SPAN, net.point[at], net.quality[at]

@@ -27,7 +27,7 @@ NO_PULSE_GAP_MM = 3.0
 
 @dataclass(frozen=True)
 class Pulses:
-    """A column of calibration pulses: where their rising edge is, the baselines beside them, their size and contrast."""
+    """A column of calibration pulses: their rising edge, the baselines beside them, their size and contrast."""
 
     x_mm: float
     baselines_mm: tuple[float, ...]
@@ -48,10 +48,11 @@ def find_pulses(
     Returns:
         The column with the most contrast, or None.
     """
-    soft = cv2.dilate(flat.ink, np.ones((2 * _TOLERANCE_PX + 1,) * 2, np.uint8))
+    soft = _Boxes(cv2.dilate(flat.ink, np.ones((2 * _TOLERANCE_PX + 1,) * 2, np.uint8)))
+    ink = _Boxes(flat.ink)
     best: Pulses | None = None
     for width_mm, height_mm in sizes_mm:
-        response = _pulse_response(soft, flat.ink, width_mm, height_mm)
+        response = _pulse_response(soft, ink, width_mm, height_mm)
         found = _best_column(response, height_mm)
         if found is None:
             continue
@@ -65,40 +66,37 @@ def find_pulses(
     return best
 
 
-def _pulse_response(soft: np.ndarray, ink: np.ndarray, width_mm: float, height_mm: float) -> np.ndarray:
+def _pulse_response(soft: _Boxes, ink: _Boxes, width_mm: float, height_mm: float) -> np.ndarray:
     """For each pixel as the foot of a rising edge: ink of the weakest of the three sides, less the ink inside."""
     w, h = round(width_mm * PX_PER_MM), round(height_mm * PX_PER_MM)
-    upright = np.minimum(_mean(soft, (0, -h + 2, 1, -h // 2)), _mean(soft, (0, -h // 2, 1, -2)))
-    across = _mean(soft, (2, -h, w - 2, -h + 1))
+    upright = np.minimum(soft.mean(0, -h + 2, 1, -h // 2), soft.mean(0, -h // 2, 1, -2))
+    across = soft.mean(2, -h, w - 2, -h + 1)
     falling = np.zeros_like(upright)
     falling[:, :-w] = upright[:, w:]
-    inside = _mean(ink, (4, -h + 4, w - 3, 0))
-    above = _mean(ink, (0, -h - 10, w, -h - 3))
-    before = _mean(ink, (-8, -h, -3, -4))
     side = np.minimum(np.minimum(upright, falling), across)
-    return side - 1.5 * inside - 0.7 * above - 0.7 * before
+    side -= 1.5 * ink.mean(4, -h + 4, w - 3, 0)
+    return side - 0.7 * ink.mean(0, -h - 10, w, -h - 3) - 0.7 * ink.mean(-8, -h, -3, -4)
 
 
-def _mean(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """Mean over the box (x0, y0, x1, y1), relative to each pixel; zero beyond the raster."""
-    x0, y0, x1, y1 = box
-    size = (x1 - x0, y1 - y0)
-    return cv2.boxFilter(image, -1, size, anchor=(-x0, -y0), borderType=cv2.BORDER_CONSTANT) if (
-        0 <= -x0 < size[0] and 0 <= -y0 < size[1]
-    ) else _shifted_mean(image, box)
+class _Boxes:
+    """Means of an image over a box beside every pixel, from its integral; zero ink beyond the image."""
 
+    _PAD = 24 * PX_PER_MM
 
-def _shifted_mean(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    x0, y0, x1, y1 = box
-    total = cv2.integral(image)
-    height, width = image.shape
-    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
+    def __init__(self, image: np.ndarray) -> None:
+        pad = self._PAD
+        self.shape = image.shape
+        self.total = cv2.integral(cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_CONSTANT), sdepth=cv2.CV_64F)
 
-    def corner(y: int, x: int) -> np.ndarray:
-        return total[np.clip(rows + y, 0, height), np.clip(columns + x, 0, width)]
+    def mean(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+        """Mean over columns x0 to x1 and rows y0 to y1, counted from each pixel."""
 
-    area = (x1 - x0) * (y1 - y0)
-    return ((corner(y1, x1) - corner(y0, x1) - corner(y1, x0) + corner(y0, x0)) / area).astype(np.float32)
+        def corner(y: int, x: int) -> np.ndarray:
+            top, left = self._PAD + y, self._PAD + x
+            return self.total[top : top + self.shape[0], left : left + self.shape[1]]
+
+        box = corner(y1, x1) - corner(y0, x1) - corner(y1, x0) + corner(y0, x0)
+        return (box / ((x1 - x0) * (y1 - y0))).astype(np.float32)
 
 
 def _best_column(response: np.ndarray, height_mm: float) -> tuple[int, list[int], float] | None:
@@ -118,8 +116,13 @@ def _best_column(response: np.ndarray, height_mm: float) -> tuple[int, list[int]
         return None
     same = np.flatnonzero(total > 0.999 * total[x])
     x = int(np.median(same[np.abs(same - x) < around]))
-    rows = np.flatnonzero(column[:, x] > 0)
-    return x, [int(y) for y in rows], float(total[x])
+    rows: list[int] = []
+    for y in np.argsort(-column[:, x], kind="stable"):
+        if column[y, x] <= 0:
+            break
+        if all(abs(int(y) - other) > gap for other in rows):
+            rows.append(int(y))
+    return x, sorted(rows), float(column[rows, x].sum())
 
 
 def _refine_pulse(ink: np.ndarray, x: int, y: int, width_mm: float, height_mm: float) -> tuple[float, float]:
@@ -260,19 +263,23 @@ def _best_comb(share: np.ndarray) -> tuple[list[int], float] | None:
     """Equally spaced rows with much ink at them and little between: (rows in raster pixels, contrast)."""
     low_at, high_at = (np.flatnonzero(share > 0.25 * share.max())[[0, -1]]) if share.max() > 0.2 else (0, 0)
     best: tuple[list[int], float] | None = None
+    parts = np.array([0.0, 1 / 3, 1 / 2, 2 / 3])[:, None, None]
     for pitch in np.arange(11.0, 60.0, 0.25) * PX_PER_MM:
-        for phase in np.arange(low_at, min(low_at + pitch, high_at), PX_PER_MM / 2):
-            at = np.arange(phase, high_at + 1, pitch)
-            if not 3 <= len(at) <= 15:
-                continue
-            on = share[np.rint(at).astype(int)]
-            between = max(
-                float(share[np.rint(at[:-1] + pitch * part).astype(int)].mean()) for part in (1 / 3, 1 / 2, 2 / 3)
-            )
-            contrast = float(on.mean()) - between - 0.3 * float(on.max() - on.min())
-            contrast -= 0.3 * (at[0] - low_at + high_at - at[-1] > 1.3 * pitch)
-            if best is None or contrast > best[1]:
-                best = (np.rint(at).astype(int).tolist(), contrast)
+        phase = np.arange(low_at, min(low_at + pitch, high_at), PX_PER_MM / 2)
+        at = phase[:, None] + pitch * np.arange(16)
+        inside = at <= high_at
+        rows = inside.sum(axis=1)
+        looked = share[np.minimum(np.rint(at + pitch * parts), len(share) - 1).astype(int)]
+        on = (looked[0] * inside).sum(axis=1) / np.maximum(rows, 1)
+        gaps = inside[:, 1:]  # between a row and the next one
+        between = ((looked[1:, :, :-1] * gaps).sum(axis=2) / np.maximum(rows - 1, 1)).max(axis=0)
+        uneven = np.where(inside, looked[0], 0.0).max(axis=1) - np.where(inside, looked[0], 1.0).min(axis=1)
+        last = at[np.arange(len(at)), np.maximum(rows - 1, 0)]
+        contrast = on - between - 0.3 * uneven - 0.3 * (at[:, 0] - low_at + high_at - last > 1.3 * pitch)
+        contrast[(rows < 3) | (rows > 15)] = -1.0
+        k = int(contrast.argmax()) if len(contrast) else 0
+        if len(contrast) and (best is None or contrast[k] > best[1]):
+            best = (np.rint(at[k, : rows[k]]).astype(int).tolist(), float(contrast[k]))
     if best is None or best[1] <= 0.05:
         return None
     rows, contrast = best

@@ -20,7 +20,7 @@ _BAND_MM, _BAND = 2.5, 0.25
 
 
 def page_template(page: PageSpec, record: EcgRecord | None = None) -> np.ndarray:
-    """Expected ink at `PX_PER_MM`, float32: print and pulses as drawn, traces where a record tells, else a soft band."""
+    """Expected ink at `PX_PER_MM`, float32: print and pulses as drawn, traces as a record tells, else a soft band."""
     bare = replace(page, grid="none", ink=(0, 0, 0), header=None, frame=False)
     size = (round(page.height_mm * PX_PER_MM), round(page.width_mm * PX_PER_MM))
     fs_hz = 100.0 if record is None else record.fs_hz
@@ -87,7 +87,7 @@ def _polish(found: np.ndarray, template: np.ndarray, shift: np.ndarray, flat: Fl
                 )
     i, j = np.unravel_index(int(values.argmax()), values.shape)
     fine = np.array([_vertex(values[i], j), _vertex(values[:, j], i)])
-    return np.array([x + j - reach, y + i - reach] + fine) / PX_PER_MM + np.array(flat.origin_mm)
+    return (np.array([x + j - reach, y + i - reach]) + fine) / PX_PER_MM + np.array(flat.origin_mm)
 
 
 def _vertex(values: np.ndarray, at: int) -> float:
