@@ -248,7 +248,7 @@ def _like_a_machine(
         other = PageSpec.machine(name)
         same = (
             other.layout == page.layout
-            and other.rhythm == page.rhythm
+            and len(other.rhythm) == len(page.rhythm)
             and other.cabrera == page.cabrera
             and abs(other.pitch_mm - page.pitch_mm) < 0.5
             and abs(other.strip_shift_mm - page.strip_shift_mm) < 1.0

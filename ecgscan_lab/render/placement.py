@@ -15,7 +15,7 @@ from ecgscan_lab.render.paper import text_mask
 from ecgscan_lab.render.rectify import PX_PER_MM, FlatPage
 from ecgscan_lab.render.segments import page_segments
 
-LEAST_PULSE = 0.3
+LEAST_PULSE = 0.2
 """Ink that every side of a pulse must show, as a share of full ink."""
 
 NAME_SIZES_MM = (2.8, 3.2, 3.6, 3.9, 4.3, 4.8)
@@ -200,7 +200,7 @@ def read_strips(flat: FlatPage, page: PageSpec, shift_mm: np.ndarray) -> tuple[s
             patch = _window(flat.ink, x - 4 - slack, top, glyph.shape[1] + 2 * slack, glyph.shape[0] + 2 * slack)
             scores[lead] = float(np.nan_to_num(cv2.matchTemplate(patch, glyph, cv2.TM_CCOEFF_NORMED), posinf=0.0).max())
         best = max((lead for lead in LEADS if lead not in chosen), key=lambda lead: scores[lead])
-        sure = scores[best] > 0.6 and scores[best] > scores.get(usual, 0.0) + 0.2
+        sure = scores[best] > 0.7 and scores[best] > scores[usual] + 0.3
         chosen.append(best if sure or usual in chosen else usual)
     return tuple(chosen)
 

@@ -57,16 +57,33 @@ def lay_flat(pixels: np.ndarray, crossings_mm: np.ndarray, page_map: PageMap) ->
     ratio = flat.astype(np.float32) / paper_light(flat.astype(np.float32), 7.0 * PX_PER_MM)
     drop = np.clip(1.0 - ratio.max(axis=-1), 0.0, 1.0)
     drop[~known] = 0.0
-    period = int(GRID_MM * PX_PER_MM)
-    level = np.maximum(
-        _periodic(_share(drop, known, 1), period)[:, None],
-        _periodic(_share(drop, known, 0), period)[None, :],
-    )
-    level = 1.25 * level + 0.04
+    colour = np.clip(ratio.max(axis=-1) - ratio.min(axis=-1), 0.0, 1.0)
+    drop -= _colour_share(drop, colour, known) * colour
+    drop = np.clip(drop, 0.0, 1.0)
+    level = 1.15 * _grid_level(drop, known) + 0.04
     full = max(float(np.percentile(drop[known], 99.5)), float(level.max()) + 0.08, 0.2)
     ink = np.clip((drop - level) / (0.8 * full - np.minimum(level, 0.7 * full)), 0.0, 1.0).astype(np.float32)
     ink[~known] = 0.0
     return FlatPage(ink, known, (float(low[0]), float(low[1])))
+
+
+def _grid_level(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Typical value at each place of the grid's 5 mm period, over all periods."""
+    period = int(GRID_MM * PX_PER_MM)
+    down, across = _periodic(_share(values, known, 1), period), _periodic(_share(values, known, 0), period)
+    return np.maximum(down[:, None], across[None, :])
+
+
+def _colour_share(drop: np.ndarray, colour: np.ndarray, known: np.ndarray) -> float:
+    """How dark the grid is in all channels, for its colour: what to take off where there is as much colour.
+
+    Zero for a grey grid.
+    """
+    lines = _grid_level(colour, known)
+    on_line = known & (lines > 0.7 * lines.max()) & (colour > 0.5 * lines) & (colour > 0.04)
+    if on_line.sum() < 0.02 * known.sum():
+        return 0.0
+    return float(np.clip(np.percentile(drop[on_line] / colour[on_line], 60), 0.0, 1.5))
 
 
 def _pixel_places(page_map: PageMap, low: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -105,10 +122,10 @@ def _known(crossings_mm: np.ndarray, low: np.ndarray, size: tuple[int, int]) -> 
 
 
 def _share(drop: np.ndarray, known: np.ndarray, axis: int) -> np.ndarray:
-    """80th percentile of the darkness of each row or column, over what is known of it."""
+    """70th percentile of the darkness of each row or column, over what is known of it."""
     ordered = np.sort(np.where(known, drop, 2.0), axis=axis)
     count = known.sum(axis=axis)
-    at = np.minimum((0.8 * count).astype(int), np.maximum(count - 1, 0))
+    at = np.minimum((0.7 * count).astype(int), np.maximum(count - 1, 0))
     values = np.take_along_axis(ordered, np.expand_dims(at, axis), axis).squeeze(axis)
     return np.where(count > 0.2 * count.max(), values, np.nan)
 
