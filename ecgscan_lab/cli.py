@@ -1,4 +1,4 @@
-"""The command line: `ecgscan-lab tour` runs the guided notebook; `ecgscan-lab notebooks` builds or checks notebooks."""
+"""The command line: `tour` runs the guided notebook, `render` draws pages, `notebooks` builds or checks notebooks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0 done, 2 refused or failed, 130 interrupted."""
+    """Run one command; returns the exit status: 0 done, 1 done in part, 2 refused or failed, 130 interrupted."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -148,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     tour.add_argument("--open", action="store_true", help="open the report in a browser when done")
     tour.set_defaults(run=_tour)
 
+    _add_render(commands, common)
+
     notebooks = commands.add_parser(
         "notebooks", parents=[common], help="build notebooks from their sources, or check them"
     )
@@ -155,6 +157,81 @@ def _parser() -> argparse.ArgumentParser:
     notebooks.add_argument("--folder", type=Path, default=Path("notebooks"), help="holds src/ (default: notebooks)")
     notebooks.set_defaults(run=_notebooks)
     return parser
+
+
+def _add_render(commands: Any, common: argparse.ArgumentParser) -> None:
+    render = commands.add_parser("render", parents=[common], help="recordings to numbered pages with ground truth")
+    render.add_argument("source", help="folder of WFDB records, ptbxl:FOLDER, cohort:FOLDER, or synthetic[:N]")
+    render.add_argument("out", help="folder to write into; run again to go on where it stopped")
+
+    page = render.add_argument_group("page")
+    page.add_argument("--page", default="standard", help="standard, compact, a4, ..., a machine family, or a JSON file")
+    page.add_argument("--layout", help="3x4, 6x2, 12x1 or 4x3")
+    page.add_argument("--rhythm", help="leads of the strips below, for instance V1,II,V5, or none")
+    page.add_argument("--columns", help="sequential or simultaneous")
+    page.add_argument("--cabrera", action="store_true", default=None, help="limb leads in Cabrera's order")
+    page.add_argument("--speed", type=float, metavar="MM_PER_S", help="paper speed")
+    page.add_argument("--gain", type=float, metavar="MM_PER_MV", help="paper gain")
+    page.add_argument("--chest-gain", type=float, metavar="MM_PER_MV", help="gain of V1 to V6 where it differs")
+    page.add_argument("--seconds", type=float, help="seconds that a full row shows")
+    page.add_argument("--grid", help="colour of the grid, or none")
+    page.add_argument("--pulses", help="calibration pulses: left, right or none")
+    page.add_argument("--vary", default="none", help="none (default), looks, or layout: any page at all")
+
+    picture = render.add_argument_group("picture")
+    picture.add_argument("--degrade", default="clean", help="clean (default), scan, photo, fax, paper or mixture")
+    size = picture.add_mutually_exclusive_group()
+    size.add_argument("--size", nargs=2, type=int, metavar=("HEIGHT", "WIDTH"), help="in pixels")
+    size.add_argument("--dpi", type=float, help="pixels an inch (default: 200)")
+    picture.add_argument("--format", default="png", help="png (default), jpeg, webp; svg, pdf for print")
+    picture.add_argument("--quality", type=int, default=90, help="of JPEG and WebP (default: 90)")
+    picture.add_argument("--truth", help="json (default), coco, both or none")
+    picture.add_argument("--masks", action="store_true", help="a mask of the leads beside each picture")
+
+    run = render.add_argument_group("run")
+    run.add_argument("--fs", type=float, metavar="HZ", help="bring recordings to this rate (PTB-XL: 500 reads 500 Hz)")
+    run.add_argument("--copies", type=int, default=1, help="pages a recording (default: 1)")
+    run.add_argument("--seed", type=int, default=0, help="seed of every random choice (default: 0)")
+    run.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    run.add_argument("--shard-size", type=int, metavar="N", help="N pages a folder shard-00000, shard-00001, ...")
+    run.add_argument("--limit", type=int, metavar="N", help="only the first N recordings")
+    run.add_argument("--overwrite", action="store_true", help="replace the pages of an earlier run")
+    render.set_defaults(run=_render)
+
+
+def _render(args: argparse.Namespace) -> int:
+    from ecgscan_lab.render.export_dataset import render_dataset
+    from ecgscan_lab.render.export_settings import RenderSettings, page_named
+
+    fields = {
+        "layout": args.layout,
+        "rhythm": None if args.rhythm is None else () if args.rhythm == "none" else tuple(args.rhythm.split(",")),
+        "columns": args.columns,
+        "cabrera": args.cabrera,
+        "paper_speed_mm_per_s": args.speed,
+        "gain_mm_per_mv": args.gain,
+        "chest_gain_mm_per_mv": args.chest_gain,
+        "strip_s": args.seconds,
+        "grid": args.grid,
+        "pulses": args.pulses,
+    }
+    settings = RenderSettings(
+        page=page_named(args.page, **{name: value for name, value in fields.items() if value is not None}),
+        size=None if args.size is None else (args.size[0], args.size[1]),
+        fs_hz=args.fs,
+        **{name: getattr(args, name) for name in "vary degrade dpi format quality truth masks seed copies".split()},
+        shard_size=args.shard_size,
+    )
+    wanted = {name: getattr(args, name) for name in ("workers", "limit", "overwrite")}
+    try:
+        done = render_dataset(args.source, args.out, settings, progress=True, **wanted)
+    except KeyboardInterrupt:
+        print("ecgscan-lab: interrupted; run the same command again to go on from there", file=sys.stderr)
+        return INTERRUPTED
+    print(f"{done.pages} pages in {done.out}, {done.drawn} of them drawn now in {done.seconds:.1f} s")
+    if done.skipped:
+        print(f"{len(done.skipped)} recordings left out, listed with their reasons in {done.out / 'skipped.csv'}")
+    return 1 if done.skipped else 0
 
 
 def _tour(args: argparse.Namespace) -> int:

@@ -78,3 +78,7 @@ class MissingExtraError(EcgScanLabError, ImportError):
 
 class NotebookError(EcgScanLabError):
     """A notebook has no `parameters` cell, an unknown parameter was given, or one of its cells failed."""
+
+
+class ExportError(EcgScanLabError):
+    """A page or its ground truth cannot be written, or cannot be read back and remade."""

@@ -102,6 +102,39 @@ def test_notebooks_verb_builds_and_checks(tmp_path, capsys):
     assert cli.main([*arguments, "check"]) == 0
 
 
+def test_render_draws_what_its_options_say(tmp_path, capsys):
+    out = tmp_path / "pages"
+    words = "--page a4 --layout 6x2 --rhythm V1,II --gain 5 --grid blue --pulses right --degrade scan --size 90 120"
+    assert cli.main(["render", "synthetic:2", str(out), *words.split(), "--format", "jpeg", "--seed", "4"]) == 0
+    assert "2 pages in" in capsys.readouterr().out
+    settings = json.loads((out / "render.json").read_text())["settings"]
+    assert (settings["degrade"], settings["size"], settings["seed"]) == ("scan", [90, 120], 4)
+    page = settings["page"]
+    assert (page["width_mm"], page["layout"], page["rhythm"], page["gain_mm_per_mv"]) == (297.0, "6x2", ["V1", "II"], 5)
+    assert (page["grid"], page["pulses"]) == ("blue", "right")
+    assert sorted(path.name for path in out.glob("0*")) == ["000000.jpg", "000000.json", "000001.jpg", "000001.json"]
+
+
+def test_render_tells_by_its_status_what_happened(tmp_path, capsys, monkeypatch):
+    records = tmp_path / "records"
+    records.mkdir()
+    (records / "broken.hea").write_text("broken 12 100 1000\n")
+    out = str(tmp_path / "pages")
+    assert cli.main(["render", str(records), out]) == 1
+    assert "1 recordings left out" in capsys.readouterr().out
+    assert cli.main(["render", str(records), out, "--gain", "20"]) == 2
+    assert "different: page.gain_mm_per_mv" in capsys.readouterr().err
+    assert cli.main(["render", "synthetic:1", str(tmp_path / "x"), "--speed", "50"]) == 2
+    assert "strip_s" in capsys.readouterr().err
+
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ecgscan_lab.render.export_dataset.render_dataset", interrupted)
+    assert cli.main(["render", "synthetic:1", out]) == cli.INTERRUPTED
+    assert "run the same command again" in capsys.readouterr().err
+
+
 @pytest.mark.notebooks
 def test_a_tour_leaves_results_notebook_and_report(tmp_path, monkeypatch, capsys):
     notebook = write_tour(tmp_path / "00_tour.ipynb", WRITE_RESULTS)

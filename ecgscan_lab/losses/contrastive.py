@@ -256,7 +256,8 @@ def check_features(**features: torch.Tensor) -> None:
             )
         if (rows.dtype == torch.float64) != (first.dtype == torch.float64):
             raise ArgumentError(f"{name} is {rows.dtype}", field=name, expected=f"{first.dtype}, as the others")
-        if rows.device.type == "cpu" and not bool(torch.isfinite(rows).all()):
+        # The extremes carry NaN and infinity, and are found several times faster than a table of yes and no.
+        if rows.device.type == "cpu" and not all(math.isfinite(end) for end in torch.aminmax(rows.detach())):
             raise ArgumentError(
                 f"{name} holds NaN or infinity",
                 field=name,

@@ -103,18 +103,19 @@ def gram_volume(
         kind="volume_squared"          V_ij²                      no square root, so a tame gradient near collapse
         kind="log_volume"              ½ log(V_ij² + 10⁻⁶)        −6.9 … 0; ratios of volumes count, not differences
         kind="plane_distance"          d_ij, distance of a_i from the subspace spanned by o¹_j … oᵐ_j
-        kind="signed_volume"           √(V_ij² + n_ij)            0 aligned … 1 orthogonal … 2 opposite
+        kind="signed_volume"           √(V_ij² + n_ij)            0 aligned … √2 orthogonal … 2 opposite
         kind="signed_plane_distance"   √(d_ij² + n_ij)            the same
 
-        n_ij = (4/m) Σₖ max(−a_i·oᵏ_j, 0)²
+        n_ij = (1 − a_i·m_j)²,   m_j the mean of o¹_j … oᵐ_j scaled to unit length
 
     The determinant reduces, with x = a·o¹, y = a·o², z = o¹·o², to
         one other:    det G = 1 − x²
         two others:   det G = 1 + 2xyz − x² − y² − z² = (1 − z²) d²
     The last form shows what plane_distance is for: 1 − z² depends on the pair j alone and pulls all anchors towards
-    pairs that are nearly parallel, whatever the anchor. The signed kinds equal the unsigned ones where the anchor makes
-    no obtuse angle with any of the others. Each obtuse angle adds to the distance, so that opposite vectors, which the
-    unsigned kinds take for aligned, come to lie twice as far as orthogonal ones; with one other it is √(1 + 3x²).
+    pairs that are nearly parallel, whatever the anchor. The unsigned kinds take opposite
+    vectors for aligned. The signed ones add, by Pythagoras, how far the anchor falls short of the others' mean
+    direction. With one other that is the distance from tip to tip, |a − o|; near alignment it vanishes to fourth order,
+    so that the anchor stays free within the subspace. Unlike the unsigned kinds they are not flat at a right angle.
 
     **Source**: ECG-Scan (2026), arXiv 2604.01526, Eq. 2-3. *Differences*: closed forms from tables of dot products, so
     no `[batch, batch, 3, 3]` stack is built; max(det, 0) + 1e-8 under the root instead of |det|; for two others the
@@ -170,7 +171,9 @@ def gram_volume(
         if kind == "log_volume":
             return (squared + LOG_EPS).log() / 2
         if kind.startswith("signed"):
-            squared = squared + 4 / len(o) * sum((a @ rows.T).clamp_max(0).square() for rows in o)
+            mean = torch.stack(o).sum(dim=0)
+            mean = mean * (mean.square().sum(dim=1, keepdim=True) + EPS).rsqrt()
+            squared = squared + (1 - a @ mean.T).square()
         return (squared + EPS).sqrt()
 
 

@@ -10,9 +10,11 @@ import torch
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.contrastive import check_label_smoothing, contrastive_loss, report_floor, smoothed_floor
+from ecgscan_lab.losses.gather import gather_features, gather_rows
 from ecgscan_lab.losses.gram import GramKind, gram_loss
 from ecgscan_lab.losses.lead_consistency import Goldberger, rule_loss, violation_loss
-from ecgscan_lab.losses.reconstruction import mse_loss
+from ecgscan_lab.losses.reconstruction import mse_loss, visibility_weights
+from ecgscan_lab.losses.waveform import correlation_loss, spectral_loss
 from ecgscan_lab.types import Features, LossOutput
 
 
@@ -27,8 +29,11 @@ class Weights:
         w_rule: weight of the rule loss within the reconstruction loss.
         w_violation: weight of the violation loss within the reconstruction loss; 0 in the paper, which has none.
         label_smoothing: of the contrastive and the Gram loss (the paper states it for the former).
-        gram_kind: "volume" (the paper), "volume_squared" or "plane_distance".
+        gram_kind: "volume" (the paper) or another kind of `gram.gram_volume`.
         goldberger: reading of the augmented leads in the rule loss: "equations", "equations_raw" or "zero_sum".
+        w_correlation: weight of the correlation loss within the reconstruction loss; 0 in the paper, which has none.
+        w_spectral: weight of the spectral loss within the reconstruction loss; 0 in the paper, which has none.
+        hidden_weight: what a sample that the page does not show counts in L_mse and L_correlation; 1 in the paper.
 
     Raises:
         ArgumentError: a weight is negative or not finite, or an option is unknown; `field` names it.
@@ -42,9 +47,18 @@ class Weights:
     label_smoothing: float = 0.1
     gram_kind: GramKind = "volume"
     goldberger: Goldberger = "equations"
+    w_correlation: float = 0.0
+    w_spectral: float = 0.0
+    hidden_weight: float = 1.0
+
+    @classmethod
+    def paper(cls) -> Weights:
+        """The paper's weights by name: α 0.1, θ 0.05, β 1.0, w_rule 0.1, and nothing that it does not have."""
+        return cls(alpha=0.1, theta=0.05, beta=1.0, w_rule=0.1)
 
     def __post_init__(self) -> None:
-        for name in ("alpha", "theta", "beta", "w_rule", "w_violation"):
+        amounts = ("alpha", "theta", "beta", "w_rule", "w_violation", "w_correlation", "w_spectral", "hidden_weight")
+        for name in amounts:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ArgumentError(f"{name} is {getattr(self, name)}", field=name, expected="a finite number >= 0")
         check_label_smoothing(self.label_smoothing)
@@ -61,16 +75,19 @@ def objective(
     *,
     text_ids: torch.Tensor | None = None,
     sample_weights: torch.Tensor | None = None,
+    visible: torch.Tensor | None = None,
+    gather: bool = False,
 ) -> LossOutput:
     """Add up alignment and reconstruction as the paper does.
 
     **Equation**:
 
         L = α L_ctr + θ L_gram + β L_recon                                    (Eq. 8)
-        L_recon = L_mse + w_rule L_rule (+ w_violation L_violation)           (Eq. 9)
+        L_recon = L_mse + w_rule L_rule                                       (Eq. 9)
+                  (+ w_violation L_violation + w_correlation L_correlation + w_spectral L_spectral)
 
-    **Source**: ECG-Scan (2026), arXiv 2604.01526, Eq. 8-9. *Differences*: none with the default weights; L_violation,
-    `text_ids`, `sample_weights` and the options of `Weights` are ours and off by default.
+    **Source**: ECG-Scan (2026), arXiv 2604.01526, Eq. 8-9. *Differences*: none with the default weights; the terms in
+    brackets, `text_ids`, `sample_weights`, `visible` and the options of `Weights` are ours and off by default.
 
     Args:
         features: embeddings `[batch, dim]`, not normalised, and the two logit scales; with a decoder also the
@@ -78,15 +95,20 @@ def objective(
         weights: how much each part counts.
         text_ids: integer `[batch]`, equal for equal reports, see `contrastive.report_targets`.
         sample_weights: weights of the samples in L_mse, see `reconstruction.mse_loss`.
+        visible: bool `[12, time]` or `[batch, 12, time]`, True where the page shows the sample. L_mse is then also
+            reported for the two kinds of samples, and `Weights.hidden_weight` applies.
+        gather: take the negatives of the alignment losses from all processes, see `gather.gather_features`.
 
     Returns:
         `total`, and `parts`, unweighted scalars: "contrastive", "gram", the same minus their floor under the names
         "contrastive_above_floor" and "gram_above_floor" (zero is perfect, see `contrastive.smoothed_floor`), and with a
-        decoder "mse", "rule", "violation" (in mV²) and "reconstruction" = L_recon. A part of weight zero is still
-        reported, but sends no gradient.
+        decoder "mse", "rule", "violation" (in mV²) and "reconstruction" = L_recon. These parts are reported even with
+        weight zero, but send no gradient then. "correlation" and "spectral" are there when they have a weight,
+        "mse_visible" and "mse_hidden" when `visible` is given.
 
     Raises:
-        ArgumentError: a part refuses its input, the recorded signal is missing, or no part has a weight.
+        ArgumentError: a part refuses its input, the recorded signal is missing, hidden samples have a weight of their
+            own but `visible` is missing, or no part has a weight.
 
     **Properties**: the total is the weighted sum of the parts; a part of weight zero contributes no gradient.
 
@@ -97,6 +119,9 @@ def objective(
         ['contrastive', 'contrastive_above_floor', 'gram', 'gram_above_floor']
     """
     smoothing = weights.label_smoothing
+    if gather:
+        features = gather_features(features)
+        text_ids = None if text_ids is None else gather_rows(text_ids)
     contrastive = contrastive_loss(
         features.image, features.text, features.logit_scale, label_smoothing=smoothing, text_ids=text_ids
     )
@@ -118,31 +143,50 @@ def objective(
     }
     terms = [(weights.alpha, contrastive), (weights.theta, gram)]
     if features.reconstruction_mv is not None:
-        reconstruction = _reconstruction_parts(features.reconstruction_mv, features.signal_mv, weights, sample_weights)
+        reconstruction = _reconstruction_parts(features, weights, sample_weights, visible)
         parts |= reconstruction
         terms.append((weights.beta, reconstruction["reconstruction"]))
     return LossOutput(total=_weighted_sum(terms), parts=parts)
 
 
 def _reconstruction_parts(
-    reconstruction_mv: torch.Tensor,
-    signal_mv: torch.Tensor | None,
-    weights: Weights,
-    sample_weights: torch.Tensor | None,
+    features: Features, weights: Weights, sample_weights: torch.Tensor | None, visible: torch.Tensor | None
 ) -> dict[str, torch.Tensor]:
     """Eq. 9 and its terms."""
-    if signal_mv is None:
+    predicted, recorded = features.reconstruction_mv, features.signal_mv
+    if predicted is None or recorded is None:
         raise ArgumentError(
             "a reconstruction has nothing to be compared with",
             field="signal_mv",
             expected="the recorded signal [batch, 12, time] in mV",
             fix="pass Features(..., signal_mv=batch.signals_mv), or leave out reconstruction_mv",
         )
-    mse = mse_loss(reconstruction_mv, signal_mv, weights=sample_weights)
-    rule = rule_loss(reconstruction_mv, signal_mv, goldberger=weights.goldberger)
-    violation = violation_loss(reconstruction_mv)
-    total = _weighted_sum([(1.0, mse), (weights.w_rule, rule), (weights.w_violation, violation)])
-    return {"mse": mse, "rule": rule, "violation": violation, "reconstruction": total}
+    parts: dict[str, torch.Tensor] = {}
+    if visible is not None:
+        shown = visibility_weights(visible, 0.0)
+        with torch.no_grad():
+            parts["mse_visible"] = mse_loss(predicted, recorded, weights=shown)
+            parts["mse_hidden"] = mse_loss(predicted, recorded, weights=1 - shown)
+        if weights.hidden_weight != 1:
+            by_visibility = visibility_weights(visible, weights.hidden_weight)
+            sample_weights = by_visibility if sample_weights is None else sample_weights * by_visibility
+    elif weights.hidden_weight != 1:
+        raise ArgumentError(
+            f"hidden_weight is {weights.hidden_weight}, but what the page hides is not known",
+            field="visible",
+            expected="bool [12, time] or [batch, 12, time]",
+        )
+    parts["mse"] = mse_loss(predicted, recorded, weights=sample_weights)
+    parts["rule"] = rule_loss(predicted, recorded, goldberger=weights.goldberger)
+    parts["violation"] = violation_loss(predicted)
+    terms = [(1.0, parts["mse"]), (weights.w_rule, parts["rule"]), (weights.w_violation, parts["violation"])]
+    if weights.w_correlation > 0:
+        parts["correlation"] = correlation_loss(predicted, recorded, weights=sample_weights)
+        terms.append((weights.w_correlation, parts["correlation"]))
+    if weights.w_spectral > 0:
+        parts["spectral"] = spectral_loss(predicted, recorded)
+        terms.append((weights.w_spectral, parts["spectral"]))
+    return {**parts, "reconstruction": _weighted_sum(terms)}
 
 
 def _weighted_sum(terms: list[tuple[float, torch.Tensor]]) -> torch.Tensor:

@@ -21,7 +21,7 @@ def mse_loss(
 
     **Source**: ECG-Scan (2026), arXiv 2604.01526, Eq. 5. *Differences*: the mask, which Eq. 5 does without, and the
     weights. Of a 3 × 4 page with a rhythm strip, eleven leads show a quarter of their ten seconds; the rest can only be
-    guessed from rhythm and mean beat. `weights=torch.where(visible, 1.0, 0.25)` makes such samples count less.
+    guessed from rhythm and mean beat. `weights=visibility_weights(visible)` makes such samples count less.
 
     Args:
         reconstruction_mv: decoder output `[batch, 12, time]` in mV, rows in `LEADS` order.
@@ -47,6 +47,36 @@ def mse_loss(
     """
     check_signals(reconstruction_mv=reconstruction_mv, signal_mv=signal_mv)
     return masked_mean_square(reconstruction_mv, signal_mv, weights)
+
+
+def visibility_weights(visible: torch.Tensor, hidden_weight: float = 0.25) -> torch.Tensor:
+    """Weights for `mse_loss` that count what the page shows fully, and what it hides less.
+
+    Args:
+        visible: bool `[12, time]` or `[batch, 12, time]`, True where the page shows the sample.
+        hidden_weight: ≥ 0; 0 leaves hidden samples out, 1 is Eq. 5.
+
+    Returns:
+        float32 of the same shape.
+
+    Raises:
+        ArgumentError: `visible` is not such a mask, or `hidden_weight` is negative or not finite.
+
+    **Properties**: the weighted error of a page that shows everything is Eq. 5.
+
+    Example:
+        >>> visibility_weights(torch.arange(4).expand(12, 4) < 1)[0]
+        tensor([1.0000, 0.2500, 0.2500, 0.2500])
+    """
+    if visible.dtype != torch.bool or visible.ndim not in (2, 3) or visible.shape[-2] != len(LEADS):
+        raise ArgumentError(
+            f"visible is {visible.dtype} of shape {tuple(visible.shape)}",
+            field="visible",
+            expected="bool [12, time] or [batch, 12, time]",
+        )
+    if not 0 <= hidden_weight < float("inf"):
+        raise ArgumentError(f"hidden_weight is {hidden_weight}", field="hidden_weight", expected="a finite number >= 0")
+    return torch.where(visible, 1.0, hidden_weight)
 
 
 def masked_mean_square(
@@ -76,7 +106,7 @@ def masked_mean_square(
     error = torch.where(recorded, predicted_mv, 0) - torch.where(recorded, signal_mv, 0)
     weight = recorded.to(error.dtype)
     if weights is not None:
-        weight = weight * _check_weights(weights, signal_mv).to(error.dtype)
+        weight = weight * spread_weights(weights, signal_mv).to(error.dtype)
     total = weight.sum()
     return (weight * error.square()).sum() / torch.where(total > 0, total, 1)
 
@@ -109,8 +139,12 @@ def check_signals(**signals_mv: torch.Tensor) -> None:
             raise ArgumentError(f"{name} holds NaN or infinity", field=name, expected=allowed)
 
 
-def _check_weights(weights: torch.Tensor, signal_mv: torch.Tensor) -> torch.Tensor:
-    """Weights spread to the signal's shape, so that their sum counts every sample."""
+def spread_weights(weights: torch.Tensor, signal_mv: torch.Tensor) -> torch.Tensor:
+    """Spread weights to the signal's shape, so that their sum counts every sample.
+
+    Raises:
+        ArgumentError: they do not broadcast, are negative, or (on the CPU) not finite.
+    """
     try:
         spread = weights.expand(signal_mv.shape)
     except RuntimeError as problem:

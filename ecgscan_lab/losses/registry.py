@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.contrastive import contrastive_loss
+from ecgscan_lab.losses.gather import gather_features, gather_rows
 from ecgscan_lab.losses.gram import gram_loss
 from ecgscan_lab.losses.lead_consistency import rule_loss, violation_loss
 from ecgscan_lab.losses.objective import objective
@@ -21,9 +22,18 @@ from ecgscan_lab.losses.redundancy import barlow_twins_loss, vicreg_loss
 from ecgscan_lab.losses.siglip import siglip_loss
 from ecgscan_lab.losses.symile import symile_loss
 from ecgscan_lab.losses.triangle import triangle_loss
+from ecgscan_lab.losses.waveform import correlation_loss, spectral_loss
 from ecgscan_lab.types import Features
 
-FeatureLoss = Callable[[Features], torch.Tensor]
+
+class FeatureLoss(Protocol):
+    """What `as_feature_loss` returns: features in, scalar out."""
+
+    __name__: str
+
+    def __call__(self, features: Features, *, text_ids: torch.Tensor | None = None) -> torch.Tensor:
+        """The loss; `text_ids` (equal for equal reports) goes to losses that know it, and is ignored by others."""
+
 
 LOSSES: Mapping[str, Callable[..., torch.Tensor]] = {
     "contrastive": contrastive_loss,
@@ -36,6 +46,8 @@ LOSSES: Mapping[str, Callable[..., torch.Tensor]] = {
     "vicreg": vicreg_loss,
     "barlow_twins": barlow_twins_loss,
     "mse": mse_loss,
+    "correlation": correlation_loss,
+    "spectral": spectral_loss,
     "rule": rule_loss,
     "violation": violation_loss,
 }
@@ -44,7 +56,7 @@ LOSSES: Mapping[str, Callable[..., torch.Tensor]] = {
 VOLUME_SCALED = frozenset({"gram", "triangle"})
 
 
-def as_feature_loss(loss: str | Callable[..., torch.Tensor], **options: Any) -> FeatureLoss:
+def as_feature_loss(loss: str | Callable[..., torch.Tensor], *, gather: bool = False, **options: Any) -> FeatureLoss:
     """Give every loss one shape: features in, scalar out.
 
     A loss of `LOSSES` names its inputs after the fields of `Features` (image, text, signal, logit_scale,
@@ -54,10 +66,12 @@ def as_feature_loss(loss: str | Callable[..., torch.Tensor], **options: Any) -> 
     Args:
         loss: a name of `LOSSES`, one of its functions, "objective" for the whole weighted sum, or your own function
             `f(features, **options) -> scalar`.
+        gather: let the loss see the features of all processes, see `gather.gather_features`.
         options: keyword arguments bound to the loss, such as `kind="plane_distance"` for "gram".
 
     Returns:
-        A function of `Features` that returns a scalar tensor, named after the loss.
+        A function of `Features` that returns a scalar tensor, named after the loss. It also takes `text_ids`, integers
+        `[batch]` that are equal for equal reports, and hands them to losses that know what to do with them.
 
     Raises:
         ArgumentError: the name or an option is unknown; when called: a field that the loss needs is None, or your
@@ -73,31 +87,47 @@ def as_feature_loss(loss: str | Callable[..., torch.Tensor], **options: Any) -> 
         [torch.Size([]), torch.Size([])]
     """
     name = loss if isinstance(loss, str) else next((known for known, f in LOSSES.items() if f is loss), None)
-    if name is None and callable(loss):
-        return _named(lambda features: _scalar(loss(features, **options)), getattr(loss, "__name__", "loss"))
+    function: Callable[..., Any]
+    call: Callable[..., torch.Tensor]
     if name == "objective":
-        _check_options("objective", objective, options)
-        return _named(lambda features: objective(features, **options).total, "objective")
-    if name is None or name not in LOSSES:
+        function, call = objective, _call_objective
+    elif name is not None and name in LOSSES:
+        function, call = LOSSES[name], _call_with_fields(name, options)
+    elif callable(loss):
+        name, function, call = getattr(loss, "__name__", type(loss).__name__), loss, loss
+    else:
         known = ", ".join([*LOSSES, "objective"])
         raise ArgumentError(
             f"no loss is called {loss!r}", field="loss", expected=f"one of {known}, or a function of Features"
         )
-    return _from_fields(name, LOSSES[name], options)
+    parameters = _check_options(name, function, options)
+
+    def feature_loss(features: Features, *, text_ids: torch.Tensor | None = None) -> torch.Tensor:
+        if gather:
+            features = gather_features(features)
+            text_ids = None if text_ids is None else gather_rows(text_ids)
+        more = {"text_ids": text_ids} if text_ids is not None and "text_ids" in parameters else {}
+        return _scalar(call(features, **(options | more)))
+
+    feature_loss.__name__ = name
+    return feature_loss
 
 
-def _from_fields(name: str, function: Callable[..., torch.Tensor], options: Mapping[str, Any]) -> FeatureLoss:
-    """The loss with each argument that is named like a field of Features taken from there."""
-    parameters = inspect.signature(function).parameters
-    source = {field.name: field.name for field in fields(Features) if field.name in parameters}
-    if name in VOLUME_SCALED:
+def _call_objective(features: Features, **options: Any) -> torch.Tensor:
+    return objective(features, **options).total
+
+
+def _call_with_fields(name: str, options: Mapping[str, Any]) -> Callable[..., torch.Tensor]:
+    """The loss with each argument that is named like a field of Features, and not given, taken from there."""
+    function = LOSSES[name]
+    arguments = [argument for argument in inspect.signature(function).parameters if argument not in options]
+    source = {field.name: field.name for field in fields(Features) if field.name in arguments}
+    if name in VOLUME_SCALED and "logit_scale" in source:
         source["logit_scale"] = "gram_logit_scale"
-    source = {argument: field for argument, field in source.items() if argument not in options}
-    _check_options(name, function, options)
 
-    def feature_loss(features: Features) -> torch.Tensor:
-        arguments = {argument: getattr(features, field) for argument, field in source.items()}
-        for argument, value in arguments.items():
+    def call(features: Features, **options: Any) -> torch.Tensor:
+        taken = {argument: getattr(features, field) for argument, field in source.items()}
+        for argument, value in taken.items():
             if value is None:
                 raise ArgumentError(
                     f"the loss {name!r} needs {argument}, and the features have none",
@@ -105,18 +135,26 @@ def _from_fields(name: str, function: Callable[..., torch.Tensor], options: Mapp
                     expected=f"Features(..., {argument}=...)",
                     fix="train with a decoder, or choose a loss on embeddings",
                 )
-        return function(**arguments, **options)
+        return function(**taken, **options)
 
-    return _named(feature_loss, name)
+    return call
 
 
-def _check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    known = list(inspect.signature(function).parameters)
+def _check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> frozenset[str]:
+    """Refuse options that the loss does not have; returns the names of all that it has."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a callable that does not tell
+        return frozenset()
+    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     for option in options:
-        if option not in known:
+        if option not in parameters and not open_ended:
             raise ArgumentError(
-                f"the loss {name!r} has no option {option!r}", field=option, expected=f"one of {', '.join(known)}"
+                f"the loss {name!r} has no option {option!r}",
+                field=option,
+                expected=f"one of {', '.join(parameters)}",
             )
+    return frozenset(parameters)
 
 
 def _scalar(value: Any) -> torch.Tensor:
@@ -129,8 +167,3 @@ def _scalar(value: Any) -> torch.Tensor:
             fix="end with .mean() or .sum(), and do not call .item() or float()",
         )
     return value.reshape(())
-
-
-def _named(function: FeatureLoss, name: str) -> FeatureLoss:
-    function.__name__ = name
-    return function

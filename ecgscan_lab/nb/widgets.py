@@ -126,7 +126,8 @@ class FigurePanel:
 
     def __init__(self, view: View, controls: Mapping[str, Control]) -> None:
         self._view = view
-        self.widgets = {name: _widget(control) for name, control in checked_controls(controls).items()}
+        label_em = 2.0 + 0.5 * max(len(control.label) for control in checked_controls(controls).values())
+        self.widgets = {name: _widget(control, label_em) for name, control in controls.items()}
         self.picture = _ipywidgets().HTML()
         for widget in self.widgets.values():
             widget.observe(self._redraw, names="value")
@@ -285,9 +286,13 @@ def _ipywidgets() -> Any:
         raise MissingExtraError("controls need ipywidgets", fix='pip install "ecgscan-lab[notebooks]"') from error
 
 
-def _widget(control: Control) -> Any:
+def _widget(control: Control, label_em: float) -> Any:
+    """One control; labels of one panel are equally wide, and wide enough to be read whole."""
     ipywidgets = _ipywidgets()
-    wide = {"layout": {"width": "min(36em, 100%)"}, "style": {"description_width": "14em"}}
+    wide = {
+        "layout": {"width": f"min({label_em + 24:.0f}em, 100%)"},
+        "style": {"description_width": f"{label_em:.1f}em"},
+    }
     if isinstance(control, Switch):
         return ipywidgets.Checkbox(value=control.start, description=control.label, indent=False)
     if isinstance(control, Choice):

@@ -83,6 +83,7 @@ def plot_parallelepiped(
     height = float(np.linalg.norm(v[0] - foot))
     with look():
         figure = Figure(figsize=(6.8, 3.1))
+        figure.set_layout_engine("none")
         # Fixed places: the body's own box changes with its shape, and a layout engine would make it jump.
         body = figure.add_axes((0.0, 0.0, 0.56, 0.94), projection="3d")
         _draw_body(body, v, foot, azimuth_deg, elevation_deg)
@@ -182,7 +183,7 @@ def plot_hubs(
             right = 100 * float((table.argmin(axis=1) == np.arange(len(c))).mean())
             colour, marker = PALETTE[column], MARKERS[column]
             panels[0, column].plot(c, mean, marker, color=colour, markersize=4.5, alpha=0.75, linestyle="none")
-            panels[0, column].set_title(f"{written[name]}: {right:.0f} % of images find their pair")
+            panels[0, column].set_title(f"{written[name]}\n{right:.0f} % of images find their pair")
             panels[1, column].vlines(c, 0, picked, color=colour, linewidth=1.2, alpha=0.7)
             panels[1, column].plot(c, picked, marker, color=colour, markersize=4.5, linestyle="none")
             panels[1, column].axhline(1, color=MUTED, linewidth=0.9, linestyle=":")
@@ -203,17 +204,17 @@ def plot_hubs(
 def plot_rounding(
     gap: ArrayLike, exact: ArrayLike, computed: Mapping[str, ArrayLike], title: str | None = None
 ) -> Figure:
-    """Draw determinants computed in several precisions against the exact ones, as vectors come together.
+    """Draw determinants computed in several precisions against the exact ones, as report and signal come together.
 
     Args:
-        gap: one minus the cosine between any two of the three vectors `[n]`, above zero.
+        gap: one minus the cosine between report and signal `[n]`, above zero.
         exact: determinants `[n]`, above zero.
         computed: precision -> determinants `[n, draws]`.
         title: figure title, or None.
 
     Returns:
         The figure, with alt text. Hollow markers are determinants below zero, drawn by their size: there the modulus
-        turns the gradient round.
+        turns the gradient round. Bars along the foot are exact zeros, where the root has none.
 
     Raises:
         ArgumentError: shapes do not fit, or gaps or exact values are not positive.
@@ -236,27 +237,30 @@ def plot_rounding(
             across = np.broadcast_to(x[:, None], values.shape)
             below, zero = values < 0, values == 0
             colour, marker = PALETTE[k], MARKERS[k]
-            kept = ~below & ~zero
-            axes.plot(across[kept], values[kept], marker, color=colour, markersize=5, alpha=0.8, label=name)
-            axes.plot(
-                across[below],
-                -values[below],
-                marker,
-                color=colour,
-                markersize=5,
-                fillstyle="none",
-                label=f"{name}, below 0",
-            )
+            style: dict[str, Any] = {"marker": marker, "color": colour, "markersize": 5, "linestyle": "none"}
+            axes.plot(across[values > 0], values[values > 0], alpha=0.8, label=name, **style)
+            if below.any():
+                axes.plot(across[below], -values[below], fillstyle="none", label=f"{name}, below 0", **style)
+            if zero.any():  # no place on a logarithmic axis: along its foot
+                foot = np.full(int(zero.sum()), 0.03)
+                at_foot = axes.get_xaxis_transform()
+                axes.plot(
+                    across[zero],
+                    foot,
+                    transform=at_foot,
+                    label=f"{name}, exactly 0",
+                    **(style | {"marker": "|", "markersize": 9}),
+                )
             said.append(f"{name}: {100 * below.mean():.0f} % below zero, {100 * zero.mean():.0f} % exactly zero")
-        axes.set(xscale="log", yscale="log", xlabel="1 − cosine between any two vectors", ylabel="size of det G")
+        axes.set(xscale="log", yscale="log", xlabel="1 − cosine (report, signal)", ylabel="size of det G")
         axes.grid()
         figure.legend(loc="outside right upper")
         if title:
             axes.set_title(title)
     return describe(
         figure,
-        f"Computed determinants against the exact one for cosines from {1 - x.max():.3g} to {1 - x.min():.6g}, on "
-        f"logarithmic axes. {'; '.join(said)}.",
+        f"Computed determinants against the exact ones, on logarithmic axes, as report and signal come to within "
+        f"{x.min():.1g} of cosine 1. {'; '.join(said)}.",
     )
 
 
@@ -303,7 +307,7 @@ def plot_curves(
             axes.plot(along, values, color=PALETTE[k], linestyle=_LINES[k], linewidth=2.0, label=name)
         for name, level in (levels or {}).items():
             axes.axhline(level, color=MUTED, linewidth=1.0)
-            axes.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=MUTED)
+            axes.annotate(name, (1.01, level), xycoords=("axes fraction", "data"), va="center", color=MUTED, fontsize=9)
         axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(along.min(), along.max()))
         axes.grid()
         axes.margins(y=0.1)
@@ -315,7 +319,7 @@ def plot_curves(
         for name, v in drawn.items()
     )
     lines = "".join(f" Level {name} at {level:.3g}." for name, level in (levels or {}).items())
-    return describe(figure, f"{ylabel} over {xlabel} from {along.min():.3g} to {along.max():.3g}. {ends}.{lines}")
+    return describe(figure, f"{ylabel} over {xlabel} from {along[0]:.3g} to {along[-1]:.3g}. {ends}.{lines}")
 
 
 def _foot(v: NDArray[np.float64]) -> NDArray[np.float64]:

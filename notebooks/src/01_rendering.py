@@ -155,7 +155,7 @@ def pixel_coverage(low, high, row):
     return np.clip(high - row, 0, 1) - np.clip(low - row, 0, 1)
 
 # %% [markdown]
-# ### Exercise 01.4
+# ### Exercise 01.3
 # CLIP's larger towers look at 336 pixels. How wide is a second on a 279.4 mm page squeezed into 336 pixels, in pixels? A
 # QRS complex lasts a tenth of that.
 
@@ -163,7 +163,7 @@ def pixel_coverage(low, high, row):
 second_px = ...
 
 # %%
-check_exercise("01.4", second_px)
+check_exercise("01.3", second_px)
 
 # %% tags=["solution"]
 second_px = 25 * 336 / 279.4
@@ -201,16 +201,16 @@ from ecgscan_lab.plots.rendering import plot_presets
 show(plot_presets(record, seed=seed))
 
 # %% [markdown]
-# ### Exercise 01.3: find the lead
+# ### Exercise 01.4: find the lead
 # On a photograph, which trace does a pixel belong to? Use `polylines`, lead -> `[n, 2]` pixels. Beware of tall beats that
 # reach into the next row.
 
 # %% tags=["exercise"]
 def find_lead(polylines, x, y):
-    raise NotImplementedError("exercise 01.3: return the name of the nearest trace")
+    raise NotImplementedError("exercise 01.4: return the name of the nearest trace")
 
 # %%
-check_exercise("01.3", find_lead)
+check_exercise("01.4", find_lead)
 
 # %% tags=["solution"]
 def find_lead(polylines, x, y):

@@ -1,16 +1,22 @@
+import math
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.losses.contrastive import symmetric_cross_entropy
-from ecgscan_lab.losses.determinant import EPS, base_and_distance
-from ecgscan_lab.losses.gram import gram_loss, gram_volume
+from ecgscan_lab.losses.contrastive import symmetric_cross_entropy, unit_rows
+from ecgscan_lab.losses.determinant import EPS, _VolumeOfThree, base_and_distance, squared_volume
+from ecgscan_lab.losses.gram import LOG_EPS, gram_loss, gram_volume
 
 few = settings(max_examples=40, deadline=None)
 
-KINDS = ("volume", "volume_squared", "plane_distance")
+UNSIGNED = ("volume", "volume_squared", "log_volume", "plane_distance")
+SIGNED = ("signed_volume", "signed_plane_distance")
+KINDS = UNSIGNED + SIGNED
+RANGES = {"log_volume": (0.5 * math.log(LOG_EPS), 0.0), "signed_volume": (0, 2), "signed_plane_distance": (0, 2)}
 
 
 def draw(modalities: int = 3, batch: int = 5, dim: int = 7, seed: int = 0, dtype=torch.float64) -> list[torch.Tensor]:
@@ -106,11 +112,14 @@ def test_order_of_the_others_does_not_matter(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_invariant_under_rotation_sign_and_length(kind):
+def test_invariant_under_rotation_length_and_unless_signed_sign(kind):
     rows = draw()
     expected = gram_volume(*rows, kind=kind)
     rotation = torch.linalg.qr(draw(1, 7, 7, 1)[0]).Q
     factors = torch.tensor([[0.1], [-2.0], [30.0], [-1.0], [5.0]], dtype=torch.float64)
+    if kind in SIGNED:
+        assert not torch.allclose(gram_volume(*(r * factors for r in rows), kind=kind), expected, atol=0.1)
+        factors = factors.abs()
     torch.testing.assert_close(gram_volume(*(r @ rotation for r in rows), kind=kind), expected, atol=1e-9, rtol=0)
     torch.testing.assert_close(gram_volume(*(r * factors for r in rows), kind=kind), expected, atol=1e-9, rtol=0)
 
@@ -139,11 +148,12 @@ def test_rows_are_anchors_and_columns_are_pairs():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_range_is_zero_to_one(kind):
+def test_range(kind):
     for dim in (1, 2, 3, 50):
         volume = gram_volume(*draw(3, 6, dim, dtype=torch.float32), kind=kind)
-        assert float(volume.min()) >= 0
-        assert float(volume.max()) <= 1 + 1e-6
+        least, most = RANGES.get(kind, (0, 1))
+        assert float(volume.min()) >= least - 1e-6
+        assert float(volume.max()) <= most + 1e-6
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -166,18 +176,187 @@ def test_finite_gradients_at_exact_collapse(kind, modalities):
     one = draw(1, 4, 6, dtype=torch.float32)[0]
     rows = [one.clone().requires_grad_() for _ in range(modalities)]
     volume = gram_volume(*rows, kind=kind)
-    assert float(volume.detach().diagonal().max()) < 2e-3
+    at_zero = 0.5 * math.log(LOG_EPS) + 0.5 if kind == "log_volume" else 2e-3
+    assert float(volume.detach().diagonal().max()) < at_zero
     volume.sum().backward()
     for r in rows:
         assert torch.isfinite(r.grad).all()
         assert float(r.grad.abs().max()) < 1e4
 
 
-def test_the_printed_formula_breaks_where_ours_does_not():
-    """Why the guard exists: |det| of a collapsed triple has an infinite slope times zero."""
-    flat = torch.zeros((), dtype=torch.float32, requires_grad=True)
-    flat.abs().sqrt().backward()
-    assert torch.isnan(flat.grad)
+@pytest.mark.parametrize("kind", SIGNED)
+def test_signed_kinds_tell_a_vector_from_its_opposite(kind):
+    shared, *noises = draw(4, 5, 7)
+    image, text, signal = (shared + 0.3 * noise for noise in noises)
+    plain = kind.removeprefix("signed_")
+    unsigned, signed = (gram_volume(image, text, signal, kind=each).diagonal() for each in (plain, kind))
+    for rows, least in (
+        ((-image, text, signal), 1.0),
+        ((image, -text, -signal), 1.0),
+        ((image, -text, signal), 0.3),
+        ((image, text, -signal), 0.3),
+    ):
+        torch.testing.assert_close(gram_volume(*rows, kind=plain).diagonal(), unsigned, atol=1e-9, rtol=0)
+        assert float((gram_volume(*rows, kind=kind).diagonal() - signed).min()) > least
+    one, other = draw(2, 1, 7)
+    other = other - (other * one).sum() / (one * one).sum() * one
+    for anchor, distance in ((one, 0), (other, math.sqrt(2) if "plane" in kind else 1), (-one, 2)):
+        assert float(gram_volume(anchor, one, 3 * one, kind=kind)) == pytest.approx(distance, abs=1e-3)
+    assert float(gram_volume(one, one, -one, kind=kind)) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", SIGNED)
+def test_signed_kinds_let_the_anchor_move_within_the_span_near_alignment(kind):
+    """Leaving the mean direction by an angle costs its fourth power; leaving the span costs its square."""
+    angle = torch.tensor([0.05, 0.1, 0.2], dtype=torch.float64)
+    anchors = torch.stack([angle.cos(), angle.sin(), 0 * angle], dim=1)
+    first, second = (torch.tensor([[0.9, y, 0.0]], dtype=torch.float64).expand(3, 3) for y in (0.44, -0.44))
+    squared = gram_volume(anchors, first, second, kind=kind)[:, 0].square()
+    torch.testing.assert_close(squared, angle**4 / 4, atol=2e-8, rtol=0.02)
+
+
+@pytest.mark.parametrize("kind", SIGNED)
+def test_signed_distance_grows_with_the_angle_all_the_way_round(kind):
+    angle = torch.linspace(0, math.pi, 50, dtype=torch.float64)
+    anchors = torch.stack([angle.cos(), angle.sin()], dim=1)
+    other = torch.tensor([[1.0, 0.0]], dtype=torch.float64).expand(50, 2)
+    distance = gram_volume(anchors, other, kind=kind)[:, 0]
+    torch.testing.assert_close(distance, (anchors - other).norm(dim=1), atol=2e-4, rtol=0)
+    assert (distance.diff() > 0).all()
+
+
+@pytest.mark.parametrize(("kind", "turned"), [("plane_distance", False), ("signed_plane_distance", True)])
+def test_images_that_start_opposite_turn_round_only_with_a_sign(kind, turned):
+    _, text, signal = draw(3, 6, 16)
+    signal = text + 0.3 * signal
+    image = (-text + 0.1 * draw(1, 6, 16, seed=3)[0]).requires_grad_()
+    optimiser = torch.optim.Adam([image], lr=0.1)
+    for _ in range(150):
+        optimiser.zero_grad()
+        gram_loss(image, text, signal, 14.3, kind=kind).backward()
+        optimiser.step()
+    cosines = unit_rows(image.detach()) @ unit_rows(text).T
+    nearest, farthest = cosines.argmax(dim=1), cosines.argmin(dim=1)
+    assert torch.equal(nearest if turned else farthest, torch.arange(6))
+
+
+def test_hub_columns_of_the_volume_are_gone_from_the_plane_distance():
+    """Images that know nothing of the pairs: half of the pairs are nearly parallel, and the volume prefers those."""
+    image, text, signal = draw(3, 200, 64)
+    signal[:100] = text[:100] + 0.4 * signal[:100]
+    share = {
+        kind: float((gram_volume(image, text, signal, kind=kind).argmin(dim=1) < 100).float().mean())
+        for kind in ("volume", "plane_distance")
+    }
+    assert share["volume"] == 1.0
+    assert 0.35 < share["plane_distance"] < 0.65  # two standard errors around one half
+
+
+def test_the_text_projection_has_a_shortcut_past_the_image_unless_the_plane_distance_is_used():
+    image, text, _ = draw(3, 8, 32)
+    matched = text + 0.4 * image  # good images, and a report that merely repeats its signal
+    for kind, images_count in (("volume", False), ("plane_distance", True)):
+        rows = matched.clone().requires_grad_()
+        loss = gram_loss(rows, text, text, 14.3, kind=kind, label_smoothing=0.0)
+        (gradient,) = torch.autograd.grad(loss, rows)
+        assert (float(loss.detach()) < 0.1) == images_count
+        assert (float(loss.detach()) == pytest.approx(math.log(8), abs=1e-3)) != images_count
+        assert (float(gradient.abs().max()) > 1e-7) == images_count
+    # And the volume invites it: it falls when the report moves towards the signal, whatever the images are.
+    signal = draw(1, 8, 32, seed=5)[0]
+    volumes = [float(gram_volume(image, text + k * signal, signal).mean()) for k in (0, 1, 3, 10)]
+    assert volumes == sorted(volumes, reverse=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_float32_is_accurate_in_value_and_gradient(kind):
+    rows = [r.float() for r in draw(3, 24, 96)]
+    rows = [rows[0], rows[0] + rows[1], rows[0] + rows[2]]
+    tables, gradients = [], []
+    for dtype in (torch.float32, torch.float64):
+        leaves = [r.to(dtype).requires_grad_() for r in rows]
+        table = gram_volume(*leaves, kind=kind)
+        gradients.append(torch.cat(torch.autograd.grad(table.sum(), leaves)).double())
+        tables.append(table.detach().double())
+    torch.testing.assert_close(tables[0], tables[1], atol=2e-6, rtol=0)
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5 * float(gradients[1].abs().max()), rtol=0)
+
+
+def test_the_derivative_by_hand_is_that_of_the_closed_form():
+    for rows in (draw(3, 6, 9, dtype=torch.float32), draw(3, 6, 9)):
+        rows[0][1] = 0  # a zero row
+        rows[2][3] = rows[1][3]  # a clamped column
+        results = []
+        for by_hand in (True, False):
+            leaves = [(5 * r).requires_grad_() for r in rows]
+            if by_hand:
+                table = gram_volume(*leaves)
+            else:
+                a, t, s = (unit_rows(leaf) for leaf in leaves)
+                table = (squared_volume(a, [t, s]).clamp_min(0) + EPS).sqrt()
+            weight = torch.arange(36, dtype=rows[0].dtype).reshape(6, 6).sin()
+            weight[:, 3] = 0  # rounding decides there
+            results.append((table.detach(), *torch.autograd.grad((table * weight).sum(), leaves)))
+        for ours, plain in zip(*results, strict=True):
+            tolerance = 2e-3 if rows[0].dtype == torch.float32 else 1e-7
+            torch.testing.assert_close(ours, plain, atol=tolerance, rtol=0)
+
+
+def test_a_determinant_that_was_clamped_sends_no_gradient():
+    """Coarse dot products (TF32) make determinants negative by more than rounding: those pairs must stay silent."""
+    a, t, s = (unit_rows(r) for r in draw(3, 4, 6))
+    ones, x = torch.ones(4, 1, dtype=torch.float64), torch.full((4, 4), 0.9, dtype=torch.float64)
+    volume = torch.full((4, 4), EPS, dtype=torch.float64).sqrt()
+    volume[0, 1] = 0.5
+    saved = SimpleNamespace(saved_tensors=(a, t, s, ones, ones, ones, x, -x, x[0], volume))
+    grad_a, grad_t, grad_s = _VolumeOfThree.backward(saved, torch.ones(4, 4, dtype=torch.float64))
+    assert [bool(row.any()) for row in grad_a] == [True, False, False, False]
+    assert [bool(row.any()) for row in grad_t] == [bool(row.any()) for row in grad_s] == [False, True, False, False]
+
+
+def test_reference_equals_ours_where_both_are_defined():
+    rows = draw(3, 6, 32, dtype=torch.float32)
+    torch.testing.assert_close(gram_volume(*rows, reference="gram"), gram_volume(*rows), atol=2e-6, rtol=0)
+    ours, theirs = gram_loss(*rows, 14.3), gram_loss(*rows, 14.3, reference="gram")
+    assert float(theirs) == pytest.approx(float(ours), abs=1e-5)
+    four = draw(4, 4, 9)
+    assert gram_volume(*four, reference="gram").dtype == torch.float32  # whatever the features are
+    torch.testing.assert_close(gram_volume(*four, reference="gram").double(), gram_volume(*four), atol=1e-5, rtol=0)
+
+
+def test_reference_has_a_nan_gradient_at_duplicates_where_ours_is_finite():
+    one = draw(1, 4, 16, dtype=torch.float32)[0]
+    for reference in ("gram", None):
+        leaves = [one.clone().requires_grad_() for _ in range(3)]
+        loss = gram_loss(*leaves, 14.3, reference=reference)
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert all(bool(torch.isfinite(leaf.grad).all()) != (reference == "gram") for leaf in leaves)
+
+
+def test_reference_rounds_its_dot_products_under_autocast_and_ours_does_not():
+    rows = draw(3, 8, 64, dtype=torch.float32)
+    rows = [rows[0], rows[0] + 0.2 * rows[1], rows[0] + 0.2 * rows[2]]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours, published = gram_volume(*rows), gram_volume(*rows, reference="gram")
+    exact = gram_volume(*(r.double() for r in rows)).float()
+    assert float((ours - exact).abs().max()) < 1e-5
+    assert float((published - exact).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("reference", ["gram", None])
+def test_the_loss_climbs_back_to_log_b_once_modalities_coincide(reference):
+    """All three modalities of a record within `noise` of each other: better alignment, worse loss."""
+    shared, *noises = draw(4, 8, 64, dtype=torch.float32)
+
+    def loss(noise: float, **options) -> float:
+        rows = [shared + noise * own for own in noises]
+        return float(gram_loss(*rows, 1 / 0.07, label_smoothing=0.0, **options))
+
+    volume = [loss(noise, reference=reference) for noise in (0.3, 1e-2, 1e-4)]
+    assert volume[0] < 0.3 < volume[1] < volume[2]
+    assert volume[2] == pytest.approx(math.log(8), abs=0.02)
+    assert all(loss(noise, kind="plane_distance") < 0.05 for noise in (0.3, 1e-2, 1e-4))
 
 
 def test_repeated_reports_share_the_target():
@@ -198,6 +377,8 @@ def test_repeated_reports_share_the_target():
         ("image", {"image": torch.zeros(5, 7, dtype=torch.int32)}),
         ("logit_scale", {"logit_scale": -1.0}),
         ("kind", {"kind": "area"}),
+        ("reference", {"reference": "paper"}),
+        ("reference", {"reference": "gram", "kind": "plane_distance"}),
         ("text_ids", {"text_ids": torch.zeros(5)}),
     ],
 )

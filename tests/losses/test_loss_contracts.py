@@ -129,7 +129,8 @@ def test_a_few_steps_of_descent_align_matched_triples(name):
 
 def test_losses_are_found_by_name_and_documented():
     alternatives = {"pairwise", "triangle", "symile", "pmrl", "siglip", "vicreg", "barlow_twins"}
-    assert set(LOSSES) == {"contrastive", "gram", "mse", "rule", "violation"} | alternatives
+    signals = {"mse", "correlation", "spectral", "rule", "violation"}
+    assert set(LOSSES) == {"contrastive", "gram"} | alternatives | signals
     for name, loss in LOSSES.items():
         document = loss.__doc__ or ""
         for heading in ("**Equation**", "**Source**", "Args:", "Returns:", "Raises:", "**Properties**", "Example:"):
@@ -142,8 +143,7 @@ def test_losses_leave_their_inputs_alone():
         **{name: (*rows()[:2], 14.3) for name in ("contrastive", "siglip")},
         **{name: (*rows(), 14.3) for name in ("gram", "pairwise", "triangle", "symile", "pmrl")},
         **{name: tuple(rows()) for name in ("vicreg", "barlow_twins")},
-        "mse": tuple(signals),
-        "rule": tuple(signals),
+        **{name: tuple(signals) for name in ("mse", "correlation", "spectral", "rule")},
         "violation": (signals[0],),
     }
     for name, loss in LOSSES.items():

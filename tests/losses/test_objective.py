@@ -8,7 +8,8 @@ from ecgscan_lab.losses import Weights, objective
 from ecgscan_lab.losses.contrastive import contrastive_loss, report_floor, smoothed_floor
 from ecgscan_lab.losses.gram import gram_loss
 from ecgscan_lab.losses.lead_consistency import rule_loss, violation_loss
-from ecgscan_lab.losses.reconstruction import mse_loss
+from ecgscan_lab.losses.reconstruction import mse_loss, visibility_weights
+from ecgscan_lab.losses.waveform import correlation_loss, spectral_loss
 from ecgscan_lab.types import Features
 
 ALIGNMENT = {"contrastive", "contrastive_above_floor", "gram", "gram_above_floor"}
@@ -32,7 +33,9 @@ def draw(decoder: bool = True) -> Features:
 
 def test_defaults_are_the_papers():
     assert Weights() == Weights(alpha=0.1, theta=0.05, beta=1.0, w_rule=0.1, w_violation=0.0, label_smoothing=0.1)
+    assert Weights() == Weights.paper()
     assert (Weights().gram_kind, Weights().goldberger) == ("volume", "equations")
+    assert (Weights().w_correlation, Weights().w_spectral, Weights().hidden_weight) == (0, 0, 1)
     with pytest.raises(FrozenInstanceError):
         Weights().alpha = 1.0
 
@@ -66,20 +69,50 @@ def test_every_weight_and_option_is_used():
         label_smoothing=0.2,
         gram_kind="plane_distance",
         goldberger="zero_sum",
+        w_correlation=0.3,
+        w_spectral=0.4,
+        hidden_weight=0.25,
     )
     features, ids = draw(), torch.tensor([0, 1, 0, 2])
     sample_weights = torch.arange(5.0)
+    visible = torch.rand(12, 5, generator=torch.Generator().manual_seed(1)) < 0.5
+    both = sample_weights * visibility_weights(visible, 0.25)
     image, text, signal = features.image, features.text, features.signal
     recon = (features.reconstruction_mv, features.signal_mv)
     expected = (
         2.0 * contrastive_loss(image, text, 10.0, label_smoothing=0.2, text_ids=ids)
         + 3.0 * gram_loss(image, text, signal, 5.0, label_smoothing=0.2, kind="plane_distance", text_ids=ids)
-        + 0.5 * mse_loss(*recon, weights=sample_weights)
+        + 0.5 * mse_loss(*recon, weights=both)
         + 0.5 * 0.7 * rule_loss(*recon, goldberger="zero_sum")
         + 0.5 * 0.9 * violation_loss(recon[0])
+        + 0.5 * 0.3 * correlation_loss(*recon, weights=both)
+        + 0.5 * 0.4 * spectral_loss(*recon)
     )
-    output = objective(features, weights, text_ids=ids, sample_weights=sample_weights)
+    output = objective(features, weights, text_ids=ids, sample_weights=sample_weights, visible=visible)
     assert float(output.total.detach()) == pytest.approx(float(expected.detach()), abs=1e-12)
+
+
+def test_visible_and_hidden_errors_are_reported_apart_without_changing_the_total():
+    features = draw()
+    visible = torch.zeros(4, 12, 5, dtype=torch.bool)
+    visible[:, :, :2] = True
+    output = objective(features, visible=visible)
+    error = (features.reconstruction_mv - features.signal_mv).detach().square()
+    assert float(output.parts["mse_visible"]) == pytest.approx(float(error[visible].mean()), abs=1e-12)
+    assert float(output.parts["mse_hidden"]) == pytest.approx(float(error[~visible].mean()), abs=1e-12)
+    assert float(output.total.detach()) == pytest.approx(float(objective(features).total.detach()), abs=1e-12)
+
+
+def test_a_weight_for_hidden_samples_needs_to_know_them():
+    with pytest.raises(ArgumentError) as refused:
+        objective(draw(), Weights(hidden_weight=0.5))
+    assert refused.value.field == "visible"
+
+
+def test_gathering_with_one_process_changes_nothing():
+    ids = torch.tensor([0, 1, 0, 2])
+    plain, gathered = (objective(draw(), text_ids=ids, gather=gather).total for gather in (False, True))
+    assert float(plain.detach()) == float(gathered.detach())
 
 
 def test_parts_above_the_floor_start_from_zero():
@@ -141,6 +174,9 @@ def test_a_reconstruction_without_its_target_is_refused():
         {"beta": float("inf")},
         {"w_rule": -1.0},
         {"w_violation": -1.0},
+        {"w_correlation": -1.0},
+        {"w_spectral": float("nan")},
+        {"hidden_weight": -0.5},
         {"label_smoothing": 1.0},
         {"gram_kind": "area"},
         {"goldberger": "orthogonal"},

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.losses.reconstruction import mse_loss
+from ecgscan_lab.losses.reconstruction import mse_loss, visibility_weights
 
 few = settings(max_examples=40, deadline=None)
 
@@ -78,13 +78,33 @@ def test_weights_may_broadcast_and_only_their_ratios_count():
     assert float(one) == pytest.approx(float(mse_loss(reconstruction, signal)), abs=1e-12)
 
 
-def test_hidden_samples_can_count_less():
+@pytest.mark.parametrize("batched", [True, False])
+def test_hidden_samples_can_count_less(batched):
     signal, reconstruction = torch.zeros(1, 12, 4), torch.zeros(1, 12, 4)
     reconstruction[:, :, 0] = 1.0  # wrong where the page shows the trace
     visible = torch.zeros(1, 12, 4, dtype=torch.bool)
     visible[:, :, 0] = True
-    weights = torch.where(visible, 1.0, 0.25)
+    weights = visibility_weights(visible if batched else visible[0], 0.25)
     assert float(mse_loss(reconstruction, signal, weights=weights)) == pytest.approx(1 / 1.75)
+    only_shown = visibility_weights(visible, 0.0)
+    assert float(mse_loss(reconstruction, signal, weights=only_shown)) == pytest.approx(1)
+    assert float(mse_loss(reconstruction, signal, weights=1 - only_shown)) == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [
+        ("visible", (torch.ones(12, 4),)),
+        ("visible", (torch.ones(11, 4, dtype=torch.bool),)),
+        ("visible", (torch.ones(4, dtype=torch.bool),)),
+        ("hidden_weight", (torch.ones(12, 4, dtype=torch.bool), -0.1)),
+        ("hidden_weight", (torch.ones(12, 4, dtype=torch.bool), math.nan)),
+    ],
+)
+def test_bad_masks_are_named(field, arguments):
+    with pytest.raises(ArgumentError) as refused:
+        visibility_weights(*arguments)
+    assert refused.value.field == field
 
 
 def test_gradcheck():

@@ -58,6 +58,29 @@ def test_any_function_of_the_features_is_a_loss():
     assert torch.equal(loss(features), mine(features, power=1))
 
 
+def test_equal_reports_reach_the_losses_that_know_them():
+    features, ids = draw(), torch.tensor([0, 1, 0, 2])
+    image, text, signal = features.image, features.text, features.signal
+    assert torch.equal(
+        as_feature_loss("gram")(features, text_ids=ids), gram_loss(image, text, signal, 5.0, text_ids=ids)
+    )
+    whole = as_feature_loss("objective")(features, text_ids=ids)
+    assert torch.equal(whole, objective(features, text_ids=ids).total)
+    assert torch.equal(as_feature_loss("mse")(features, text_ids=ids), as_feature_loss("mse")(features))
+
+    def mine(features, text_ids=None):
+        return features.image.mean() + (0 if text_ids is None else text_ids.sum())
+
+    assert float(as_feature_loss(mine)(features, text_ids=ids)) == pytest.approx(float(features.image.mean()) + 3)
+
+
+def test_volumes_and_areas_take_their_own_scale():
+    features = draw()
+    for name, scale in (("gram", 5.0), ("triangle", 5.0), ("pairwise", 10.0), ("pmrl", 10.0)):
+        expected = LOSSES[name](features.image, features.text, features.signal, scale)
+        assert torch.equal(as_feature_loss(name)(features), expected), name
+
+
 def test_what_is_no_loss_is_refused():
     for bad, field in (("grm", "loss"), (3, "loss")):
         with pytest.raises(ArgumentError) as refused:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -177,3 +178,57 @@ def test_pictures_shrink_with_the_page():
     assert re.search(
         r'<img src="data:image/png;base64,[\w+/=]+" alt="[^"]+" style="max-width:100%">', widgets.picture_html(view())
     )
+
+
+LIVE = """
+from matplotlib.figure import Figure
+from ecgscan_lab.nb.widgets import interact_figure, slider
+from ecgscan_lab.plots.figure import describe
+
+def view(height):
+    figure = Figure(figsize=(2, 1))
+    figure.add_subplot().plot([0, height])
+    return describe(figure, f"A line that rises to {height} millivolts, no more.")
+
+interact_figure(view, height=slider(0.0, 3.0, 1.0, 0.5, "height (mV)"))
+"""
+
+
+@pytest.mark.notebooks
+@pytest.mark.slow
+def test_a_front_end_that_moves_the_slider_gets_the_new_picture(monkeypatch):
+    """A kernel as a browser meets it: the widget messages of the protocol, sent by hand."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import KernelManager
+
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=50"]
+
+    class OwnInterpreter(KernelManager):
+        kernel_spec = KernelSpec(argv=command, display_name="this interpreter", language="python")
+
+    for variable in ("CI", "ECGSCAN_STATIC", "ECGSCAN_PROGRESS"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(Path(widgets.__file__).parents[2]))
+    manager = OwnInterpreter()
+    manager.start_kernel()
+    client = manager.blocking_client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=60)
+        seen = []
+        client.execute_interactive(LIVE, timeout=120, output_hook=seen.append)
+        shown = [message["content"]["data"] for message in seen if message["msg_type"] == "display_data"]
+        assert ["image/png" in shown[0], "application/vnd.jupyter.widget-view+json" in shown[1]] == [True, True]
+        opened = [message["content"] for message in seen if message["msg_type"] == "comm_open"]
+        comms = {item["data"]["state"]["_model_name"]: item["comm_id"] for item in opened}
+        update = {"method": "update", "state": {"value": 2.5}, "buffer_paths": []}
+        content = {"comm_id": comms["FloatSliderModel"], "data": update}
+        client.shell_channel.send(client.session.msg("comm_msg", content))
+        while True:
+            answer = client.get_iopub_msg(timeout=60)["content"]
+            if answer.get("comm_id") == comms["HTMLModel"]:
+                break
+        assert 'alt="A line that rises to 2.5 millivolts, no more."' in answer["data"]["state"]["value"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -26,7 +27,8 @@ from ecgscan_lab.plots.geometry import (
 
 def _tables(n=12):
     rng = np.random.default_rng(0)
-    return np.linspace(-0.2, 0.9, n), {"V": rng.uniform(0.2, 0.8, (n, n)), "d": rng.uniform(0.3, 1.0, (n, n))}
+    tables = {"V": rng.uniform(0.2, 0.8, (n, n)), "d": rng.uniform(0.3, 1.0, (n, n)) * (1 - np.eye(n))}
+    return np.linspace(-0.2, 0.9, n), tables
 
 
 GAP = np.logspace(-6, -1, 5)
@@ -35,7 +37,7 @@ FIGURES = {
     "flat body": lambda: plot_turned_triple(0, 0),
     "surface": lambda: plot_volume_surface(0.5),
     "surface of opposites": lambda: plot_volume_surface(-0.95),
-    "hubs": lambda: plot_hubs(*_tables(), names={"V": "volume V", "d": "distance d"}),
+    "hubs": lambda: plot_hubs(*_tables(), names={"V": "volume V", "d": "plane distance d"}),
     "rounding": lambda: plot_rounding(
         GAP, 3 * GAP**2, {"float32": (3 * GAP**2)[:, None] * [1.0, 1.1], "bfloat16": np.full((5, 3), -1e-3)}, "Rounding"
     ),
@@ -97,6 +99,11 @@ def test_the_bars_show_base_height_and_volume():
     assert [round(bar.get_width(), 3) for bar in flat.patches] == [0.0, 0.866, 0.0]
 
 
+def test_a_session_that_lays_out_every_figure_gets_no_warning():
+    with matplotlib.rc_context({"figure.constrained_layout.use": True}):  # as notebooks do; warnings are errors here
+        assert to_png(plot_turned_triple(90, 90), dpi=40)
+
+
 def test_bodies_are_drawn_to_one_scale_and_turn_with_the_azimuth():
     one, other = plot_turned_triple(90, 90).axes[0], plot_turned_triple(10, 10, azimuth_deg=45).axes[0]
     assert np.ptp(one.get_xlim()) == pytest.approx(np.ptp(other.get_xlim()))
@@ -123,10 +130,11 @@ def test_hubs_leave_the_right_image_out_of_the_mean_and_count_every_image_once()
 
 def test_determinants_below_zero_are_hollow():
     figure = plot_rounding([0.1, 0.01], [0.03, 3e-4], {"bfloat16": [[0.02, -0.01], [0.0, -0.002]]})
-    _, above, below = figure.axes[0].lines
+    _, above, below, zero = figure.axes[0].lines
     np.testing.assert_allclose(above.get_xydata(), [[0.1, 0.02]])
     np.testing.assert_allclose(below.get_xydata(), [[0.1, 0.01], [0.01, 0.002]])
     assert below.get_fillstyle() == "none"
+    assert (zero.get_xdata().tolist(), zero.get_label()) == ([0.01], "bfloat16, exactly 0")
     assert "50 % below zero, 25 % exactly zero" in alt_text(figure)
 
 

@@ -92,7 +92,7 @@ def _finds(x: float, y: float, wanted: str, *hints: str) -> Check:
 
 
 _FIND = Exercise(
-    id="01.3",
+    id="01.4",
     question="Find the lead: return the name of the trace whose polyline passes nearest to the pixel (x, y).",
     solution=nearest_trace,
     checks=(
@@ -114,7 +114,7 @@ _FIND = Exercise(
 )
 
 _WIDTH = Exercise(
-    id="01.4",
+    id="01.3",
     question="How many pixels wide is one second of a 25 mm/s page that is 279.4 mm wide and drawn 336 pixels wide?",
     solution=25 * 336 / 279.4,
     checks=(
@@ -130,4 +130,4 @@ _WIDTH = Exercise(
     wrong=(Wrong(33.6, "margins"), Wrong(336 / 279.4, "one millimetre"), Wrong(196.85, "too high")),
 )
 
-EXERCISES = (_PAPER, _INK, _FIND, _WIDTH)
+EXERCISES = (_PAPER, _INK, _WIDTH, _FIND)

@@ -1,4 +1,4 @@
-"""Exercises of notebook 02: the Gram volume, its hubs, its gradient and the floor of the loss."""
+"""Exercises of notebook 02: the Gram volume, its gradient, its hubs and the floor of the loss."""
 
 from __future__ import annotations
 
@@ -86,40 +86,8 @@ _DETERMINANT = Exercise(
     ),
 )
 
-_PLANES = Exercise(
-    id="02.2",
-    question="Return the distance of every image i from the plane of every (report, signal) pair j, as [batch, batch].",
-    solution=distances_from_planes,
-    checks=(
-        shape_check(
-            (_IMAGE, _TEXT, _SIGNAL),
-            (5, 5),
-            "two of the three cosines come as tables, image @ text.T and image @ signal.T; the third is one a pair.",
-        ),
-        value_check(
-            _library_distance,
-            [(_IMAGE, _TEXT, _SIGNAL)],
-            "V² = (1 - c²) d², so divide V by what the pair contributes.",
-            "c belongs to column j: as a vector [batch] it is broadcast along the rows, as it should be.",
-            "(det / (1 - c**2)).clamp_min(0).sqrt() with det from exercise 02.1.",
-        ),
-        invariance_check(
-            (_IMAGE, _TEXT, _SIGNAL),
-            (_IMAGE, _BENT, _SIGNAL),
-            "the report turns within its plane, towards the signal",
-            "only the plane counts, not the angle between the two vectors that span it.",
-        ),
-    ),
-    wrong=(
-        Wrong(lambda image, text, signal: gram_volume(image, text, signal), "expected"),
-        Wrong(lambda i, t, s: gram_volume(i, t, s) / (1 - (t * s).sum(1) ** 2), "expected"),
-        Wrong(lambda i, t, s: gram_volume(i, t, s) / (1 - (t * s).sum(1, keepdim=True) ** 2).sqrt(), "expected"),
-        Wrong(lambda i, t, s: distances_from_planes(i, t, s).diagonal(), "shape (5,), expected (5, 5)"),
-    ),
-)
-
 _GRADIENT = Exercise(
-    id="02.3",
+    id="02.2",
     question="Take the root of a determinant so that value and gradient stay finite at zero and below.",
     solution=safe_volume,
     checks=(
@@ -156,6 +124,38 @@ _GRADIENT = Exercise(
     ),
 )
 
+_PLANES = Exercise(
+    id="02.3",
+    question="Return the distance of every image i from the plane of every (report, signal) pair j, as [batch, batch].",
+    solution=distances_from_planes,
+    checks=(
+        shape_check(
+            (_IMAGE, _TEXT, _SIGNAL),
+            (5, 5),
+            "two of the three cosines come as tables, image @ text.T and image @ signal.T; the third is one a pair.",
+        ),
+        value_check(
+            _library_distance,
+            [(_IMAGE, _TEXT, _SIGNAL)],
+            "V² = (1 - c²) d², so divide V by what the pair contributes.",
+            "c belongs to column j: as a vector [batch] it is broadcast along the rows, as it should be.",
+            "(det / (1 - c**2)).clamp_min(0).sqrt() with det from exercise 02.1.",
+        ),
+        invariance_check(
+            (_IMAGE, _TEXT, _SIGNAL),
+            (_IMAGE, _BENT, _SIGNAL),
+            "the report turns within its plane, towards the signal",
+            "only the plane counts, not the angle between the two vectors that span it.",
+        ),
+    ),
+    wrong=(
+        Wrong(lambda image, text, signal: gram_volume(image, text, signal), "expected"),
+        Wrong(lambda i, t, s: gram_volume(i, t, s) / (1 - (t * s).sum(1) ** 2), "expected"),
+        Wrong(lambda i, t, s: gram_volume(i, t, s) / (1 - (t * s).sum(1, keepdim=True) ** 2).sqrt(), "expected"),
+        Wrong(lambda i, t, s: distances_from_planes(i, t, s).diagonal(), "shape (5,), expected (5, 5)"),
+    ),
+)
+
 _FLOOR = Exercise(
     id="02.4",
     question=f"Predict the lowest loss that a batch of {_BATCH} can reach with label smoothing 0.1, in nats.",
@@ -185,4 +185,4 @@ _FLOOR = Exercise(
     ),
 )
 
-EXERCISES = (_DETERMINANT, _PLANES, _GRADIENT, _FLOOR)
+EXERCISES = (_DETERMINANT, _GRADIENT, _PLANES, _FLOOR)

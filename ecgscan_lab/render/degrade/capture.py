@@ -78,7 +78,8 @@ def jpeg(picture: np.ndarray, effect: fx.Jpeg) -> np.ndarray:
     _, packed = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, effect.quality]
     )
-    return cv2.cvtColor(cv2.imdecode(packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    opened = np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
+    return cv2.cvtColor(opened, cv2.COLOR_BGR2RGB)
 
 
 def capture(picture: np.ndarray, params: DegradeParams, px_per_mm: float) -> np.ndarray:

@@ -137,4 +137,8 @@ def clean_size(params: DegradeParams, size: tuple[int, int]) -> tuple[int, int]:
         return size
     longer = max(size)
     factor = FINE_FACTOR if longer <= FINE_PX else MIDDLE_FACTOR if longer <= MIDDLE_PX else 1.0
-    return round(size[0] * factor), round(size[1] * factor)
+    if params.framing is not None:  # what will be small need not be drawn large, and would alias if it were
+        factor *= params.framing.zoom
+    if params.crop is not None:
+        factor = min(2.0, factor / (1.0 - params.crop.share))
+    return max(16, round(size[0] * factor)), max(16, round(size[1] * factor))

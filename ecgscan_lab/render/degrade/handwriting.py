@@ -39,6 +39,7 @@ LETTERS = {
     "y": "04 07 18 37 44 4a 3b 1b",
     "z": "04 44 08 48",
     "A": "08 30 58,15 45",
+    "B": "00 08,00 30 41 42 34 04,34 46 47 38 08",
     "C": "51 30 02 06 38 57",
     "E": "40 00 08 48,04 34",
     "F": "40 00 08,04 34",
@@ -191,5 +192,5 @@ def handwrite(picture: np.ndarray, effect: fx.Handwriting, clean_map: PageMap, p
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
         draw_strokes(mask, [stroke - (x0, y0) for stroke in strokes], pen_px, rng)
         if pen_px > 2.0:
-            mask = cv2.GaussianBlur(mask, (3, 3), 0.7)
+            cv2.GaussianBlur(mask, (3, 3), 0.7, dst=mask)
         tint(picture, mask, x0, y0, PENS[effect.pen], effect.darkness * (0.7 if effect.pen == "pencil" else 1.0))

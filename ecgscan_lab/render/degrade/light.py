@@ -27,7 +27,7 @@ HEADROOM = 0.6
 """Share of the brightest gain above 1 that the camera's exposure takes back."""
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _shade(picture, gain, step, margin, out):
     """Multiply by a gain that has a value a channel and pixel along x, and a row every `step` pixels along y."""
     for y in range(picture.shape[0]):

@@ -160,7 +160,7 @@ def _stain(rng: np.random.Generator, side: int = 160) -> np.ndarray:
     return np.clip(depth * rim, 0.0, 1.0)
 
 
-LIQUIDS = ((0.30, 0.48, 0.72), (0.22, 0.30, 0.40), (0.30, 0.28, 0.22), (0.10, 0.18, 0.45))
+LIQUIDS = ((0.40, 0.56, 0.72), (0.26, 0.34, 0.42), (0.30, 0.28, 0.24), (0.14, 0.22, 0.40))
 """What coffee, tea, grease and gel take from red, green and blue."""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.degrade import effects as fx
+from ecgscan_lab.render.degrade.ranges import Effect
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class DegradeParams:
         return cls(**built)
 
 
-EFFECTS: dict[str, type[fx.Effect]] = {
+EFFECTS: dict[str, type[Effect]] = {
     "rotation": fx.Rotation,
     "perspective": fx.Perspective,
     "crop": fx.Crop,

@@ -112,11 +112,12 @@ def photocopy(picture: np.ndarray, effect: fx.Photocopy, px_per_mm: float) -> np
     for x, y, r in zip(rng.random(count) * width, rng.random(count) * height, rng.random(count) ** 3, strict=True):
         radius = max(1, round(16 * (0.08 + 0.5 * r) * px_per_mm * 0.5))
         cv2.circle(grey, (round(x * 16), round(y * 16)), radius, int(rng.integers(20, 120)), -1, cv2.LINE_AA, 4)
-    side = int(rng.integers(4))
     rim = round(rng.uniform(0.002, 0.012) * effect.generations * max(height, width))
-    if rim > 0 and rng.random() < 0.6:
-        band = (grey[:rim], grey[height - rim :], grey[:, :rim], grey[:, width - rim :])[side]
-        band[:] = np.minimum(band, np.clip(rng.normal(110, 50, band.shape), 10, 255).astype(np.uint8))
+    turned = np.rot90(grey, int(rng.integers(4)))
+    if rim > 0 and rng.random() < 0.6:  # light that enters under the lid
+        depth = np.linspace(rng.uniform(0.5, 0.9), 0.0, rim, dtype=np.float32)[:, None] ** 0.5
+        noisy = 255.0 * (1.0 - depth) + rng.normal(0, 12, turned[:rim].shape)
+        turned[:rim] = np.minimum(turned[:rim], np.clip(noisy, 10, 255).astype(np.uint8))
     copied = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
     return copied if effect.amount >= 1.0 else cv2.addWeighted(copied, effect.amount, picture, 1 - effect.amount, 0.0)
 

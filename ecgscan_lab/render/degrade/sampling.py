@@ -12,12 +12,13 @@ import numpy as np
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.degrade import effects as fx
 from ecgscan_lab.render.degrade.params import EFFECTS, DegradeParams
+from ecgscan_lab.render.degrade.ranges import MAX_SEED, Effect
 
 Rng = np.random.Generator
 
 
 def _seed(rng: Rng) -> int:
-    return int(rng.integers(fx.MAX_SEED))
+    return int(rng.integers(MAX_SEED))
 
 
 def _sign(rng: Rng) -> float:
@@ -139,7 +140,7 @@ def _noise(rng: Rng, s: float) -> fx.Noise:
     return fx.Noise(24.0 * s * _near(rng), float(rng.uniform(0.1, 0.6)), grain, _seed(rng))
 
 
-SAMPLERS: dict[str, Callable[[Rng, float], fx.Effect]] = {
+SAMPLERS: dict[str, Callable[[Rng, float], Effect]] = {
     "rotation": lambda rng, s: fx.Rotation(15.0 * s * _sign(rng) * _near(rng)),
     "perspective": _perspective,
     "crop": lambda rng, s: fx.Crop(0.15 * s * _near(rng), **_place(rng)),
@@ -254,7 +255,7 @@ PRESETS: dict[str, Preset] = {
             "moire": (0.03, 0.1, 0.5),
             "colour_cast": (0.8, 0.05, 0.6),
             "exposure": (0.9, 0.2, 0.8),
-            "noise": (0.9, 0.05, 0.25),
+            "noise": (0.9, 0.03, 0.2),
             "sharpening": (0.6, 0.1, 0.6),
             "jpeg": (1.0, 0.1, 0.5),
         },
@@ -302,16 +303,21 @@ def _check_strength(strength: float) -> float:
     return float(strength)
 
 
-def sample_effect(rng: Rng, name: str, strength: float = 1.0) -> DegradeParams:
+SETTINGS = {"background": ("framing",), "edge_shadow": ("framing", "background")}
+"""Other effects that one needs to be seen at all."""
+
+
+def sample_effect(rng: Rng, name: str, strength: float = 1.0, *, in_setting: bool = False) -> DegradeParams:
     """Draw the parameters of one effect alone, for sliders and contact sheets.
 
     Args:
         rng: source of the choices; the same generator state gives the same choices at every strength.
         name: a key of `EFFECTS`.
         strength: 0 leaves the page as it is, 1 is a bad page.
+        in_setting: add what the effect needs to be seen: a table its paper, a shadow its table.
 
     Returns:
-        Parameters with that effect, and the light it needs to be seen.
+        Parameters with that effect.
 
     Raises:
         ArgumentError: no such effect, or the strength lies outside 0 to 1.
@@ -325,7 +331,10 @@ def sample_effect(rng: Rng, name: str, strength: float = 1.0) -> DegradeParams:
     strength = _check_strength(strength)
     if strength == 0.0:
         return DegradeParams()
-    return DegradeParams(**{name: SAMPLERS[name](rng, strength)})  # type: ignore[arg-type]
+    drawn = {name: SAMPLERS[name](rng, strength)}
+    for other in SETTINGS.get(name, ()) if in_setting else ():
+        drawn[other] = SAMPLERS[other](rng, 0.8)
+    return DegradeParams(**drawn)  # type: ignore[arg-type]
 
 
 def sample_params(rng: Rng, preset: str = "paper", strength: float = 1.0) -> DegradeParams:
@@ -357,12 +366,13 @@ def sample_params(rng: Rng, preset: str = "paper", strength: float = 1.0) -> Deg
         chosen = PRESETS[chosen.of[int(rng.integers(len(chosen.of)))]]
     if strength == 0.0:
         return DegradeParams()
-    drawn: dict[str, fx.Effect | float] = {}
+    drawn: dict[str, Effect | float] = {}
     for name, (probability, low, high) in chosen.odds.items():
         if rng.random() < probability:
             drawn[name] = SAMPLERS[name](rng, strength * float(rng.uniform(low, high)))
-    if chosen.under and "background" in drawn:
-        drawn["background"] = replace(drawn["background"], kind=_choice(rng, *chosen.under))  # type: ignore[arg-type]
+    table = drawn.get("background")
+    if chosen.under and isinstance(table, fx.Background):
+        drawn["background"] = replace(table, kind=_choice(rng, *chosen.under))
     if chosen.odds:
         drawn["light_deg"] = _turn(rng)
     return DegradeParams(**drawn)  # type: ignore[arg-type]

@@ -61,7 +61,7 @@ def _paper_level(grey: np.ndarray, sides: int = 24) -> np.ndarray:
 
 
 def _black_and_white(grey: np.ndarray, threshold: float) -> np.ndarray:
-    return cv2.compare(grey, cv2.multiply(_paper_level(grey), threshold), cv2.CMP_GT)
+    return cv2.compare(grey, cv2.convertScaleAbs(_paper_level(grey), alpha=threshold), cv2.CMP_GT)
 
 
 def binarise(picture: np.ndarray, effect: fx.Binarised) -> np.ndarray:

@@ -27,7 +27,7 @@ def noise_bank(grain: str, colour_percent: int) -> np.ndarray:
     field = np.float32((1 - share) ** 0.5) * luma + np.float32(share**0.5) * chroma
     if grain == "coarse":
         field = cv2.GaussianBlur(field, (0, 0), 0.9)
-        field /= field.std()
+        field = field / field.std()
     return _frozen(np.clip(np.rint(128.0 + BANK_SIGMA * field), 0, 255).astype(np.uint8))
 
 
