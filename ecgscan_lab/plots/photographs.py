@@ -57,7 +57,7 @@ def plot_overlay(
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return describe(
         figure,
-        f"A photograph of an ECG page with the fitted {fit.page.layout} page drawn over it in blue, whole and close up at "
-        f"{shown.name}. Grid crossings lie {fit.residual_mm:.2f} mm (root mean square) from the bent page model and "
+        f"A photograph of an ECG page with the fitted {fit.page.layout} page drawn over it in blue, whole and close "
+        f"up at {shown.name}. Grid crossings lie {fit.residual_mm:.2f} mm (root mean square) from the bent page model and "
         f"{fit.flat_residual_mm:.2f} mm from a flat one.",
     )

@@ -92,7 +92,11 @@ class LatticeBend:
 
 
 def fit_bend(
-    points_mm: np.ndarray, found_mm: np.ndarray, step_mm: float = 5.0, margin_mm: float = 20.0, weight: np.ndarray | None = None
+    points_mm: np.ndarray,
+    found_mm: np.ndarray,
+    step_mm: float = 5.0,
+    margin_mm: float = 20.0,
+    weight: np.ndarray | None = None,
 ) -> LatticeBend:
     """Fit a bend that takes `points_mm` to `found_mm`, smooth where nothing was measured, blind to outliers.
 

@@ -10,9 +10,9 @@ import numpy as np
 from ecgscan_lab.errors import PageError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render.bend import fit_bend
+from ecgscan_lab.render.framing import MM_PER_INCH
 from ecgscan_lab.render.grid import Grid, find_grid
 from ecgscan_lab.render.layouts import LAYOUTS
-from ecgscan_lab.render.framing import MM_PER_INCH
 from ecgscan_lab.render.machines import MACHINES
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.placement import (
@@ -217,7 +217,7 @@ def _settle(
             shift = _shift_of(page, found, rows)
             score, place = name_scores(flat, page, shift)
             if best is None or score > best[0] + (0.05 if cabrera else 0.0):
-                best = (score, replace(page, **place), shift)
+                best = (score, _with_names(page, place), shift)
     if best is None:
         raise PageError(
             f"{len(rows)} rows of traces fit no layout", field="pixels", expected="a page in a layout of `LAYOUTS`"
@@ -231,10 +231,23 @@ def _settle(
     return page, turn, shift, _confidence(max(agreement, 0.0)) * min(1.0, max(score, 0.0) / READABLE), flags
 
 
+def _with_names(page: PageSpec, place: dict[str, float]) -> PageSpec:
+    return replace(
+        page,
+        name_indent_mm=place.get("name_indent_mm", page.name_indent_mm),
+        name_rise_mm=place.get("name_rise_mm", page.name_rise_mm),
+        text_mm=place.get("text_mm", page.text_mm),
+    )
+
+
 def _shift_of(page: PageSpec, found: Pulses, rows: list[float]) -> np.ndarray:
     """From millimetres of the page to millimetres of the flattened raster."""
     own = LAYOUTS[page.layout][0]
-    x_mm = page.left_mm - page.pulse_gap_mm - found.width_mm if page.pulses != "right" else page.right_mm + page.pulse_gap_mm
+    x_mm = (
+        page.left_mm - page.pulse_gap_mm - found.width_mm
+        if page.pulses != "right"
+        else page.right_mm + page.pulse_gap_mm
+    )
     down = np.mean(np.array(rows[:own]) - np.array(page.baselines_mm[:own]))
     return np.array([found.x_mm - x_mm, down])
 
@@ -264,33 +277,37 @@ def _like_a_machine(
     return best
 
 
-def ink_distance_mm(pixels: np.ndarray, fit: PageFit, record: EcgRecord) -> dict[str, np.ndarray]:
+def ink_distance_mm(pixels: np.ndarray, fit: PageFit, record: EcgRecord, flat: bool = False) -> dict[str, np.ndarray]:
     """How far each sample of a known recording, drawn by the fitted model, lies from the picture's ink.
 
     Args:
         pixels: the picture that was fitted.
         fit: its fit.
         record: the recording on the page.
+        flat: place the samples by the homography alone.
 
     Returns:
         Trace -> float `[n]`, millimetres from each shown sample to the nearest ink; samples that were not recorded or
         lie where no grid was found are left out.
     """
-    flat = lay_flat(pixels, fit.crossings_mm, fit.page_map)
-    far = cv2.distanceTransform((flat.ink < 0.4).astype(np.uint8), cv2.DIST_L2, 5) / PX_PER_MM
+    laid = lay_flat(pixels, fit.crossings_mm, fit.page_map)
+    far = cv2.distanceTransform((laid.ink < 0.4).astype(np.uint8), cv2.DIST_L2, 5) / PX_PER_MM
     drawn = draw_page(record, fit.page, dpi=MM_PER_INCH)
     distances = {}
     for name, line_px in drawn.polylines.items():
         line_mm = drawn.page_map.to_mm(line_px[np.isfinite(line_px).all(axis=1)])
-        place = (line_mm - flat.origin_mm) * PX_PER_MM - 0.5
-        x, y = np.rint(place).astype(int).T
+        if flat:
+            line_mm = fit.page_map.to_mm(fit.flat_map.to_px(line_mm))
+        x, y = np.rint((line_mm - laid.origin_mm) * PX_PER_MM - 0.5).astype(int).T
         inside = (x >= 0) & (y >= 0) & (x < far.shape[1]) & (y < far.shape[0])
-        inside[inside] = flat.known[y[inside], x[inside]]
+        inside[inside] = laid.known[y[inside], x[inside]]
         distances[name] = far[y[inside], x[inside]].astype(np.float64)
     return distances
 
 
-def page_over_picture(pixels: np.ndarray, fit: PageFit, record: EcgRecord | None = None, flat: bool = False) -> np.ndarray:
+def page_over_picture(
+    pixels: np.ndarray, fit: PageFit, record: EcgRecord | None = None, flat: bool = False
+) -> np.ndarray:
     """How much of each pixel the fitted page's print would cover: the page drawn, then bent and projected.
 
     Args:
@@ -310,7 +327,9 @@ def page_over_picture(pixels: np.ndarray, fit: PageFit, record: EcgRecord | None
     ink = 255 - drawn.pixels[..., 0]
     height, width = pixels.shape[:2]
     step = 8
-    x, y = np.meshgrid((np.arange(-1, width // step + 2) + 0.5) * step, (np.arange(-1, height // step + 2) + 0.5) * step)
+    x, y = np.meshgrid(
+        (np.arange(-1, width // step + 2) + 0.5) * step, (np.arange(-1, height // step + 2) + 0.5) * step
+    )
     nodes = drawn.page_map.to_px(page_map.to_mm(np.column_stack([x.ravel(), y.ravel()]))) - 0.5
     lattice = nodes.reshape(*x.shape, 2).astype(np.float32)
     places = cv2.resize(lattice, (x.shape[1] * step, x.shape[0] * step), interpolation=cv2.INTER_LINEAR)

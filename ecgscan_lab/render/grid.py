@@ -35,7 +35,7 @@ class Grid:
     """Crossings of the printed lines.
 
     Attributes:
-        index: integer `[n, 2]`, (column, row) of each crossing; consecutive lines differ by one. The origin is arbitrary.
+        index: integer `[n, 2]`, (column, row) of each crossing; consecutive lines differ by one, from anywhere.
         points_px: float64 `[n, 2]`, (x, y) in the picture; the centre of the top left pixel is (0.5, 0.5).
         quality: float64 `[n]`, 0 to 1, how regular the lines are around the crossing.
         spacing_mm: 5.0 when the lines are the thick ones, 1.0 when only thin ones were found.
@@ -69,8 +69,9 @@ def find_grid(pixels: np.ndarray) -> Grid:
     if np.asarray(pixels).dtype != np.uint8 or len(shape) != 3 or shape[2] != 3:
         raise PageError(f"a picture of shape {shape}", field="pixels", expected="uint8 [height, width, 3]")
     if min(shape[:2]) < LEAST_PIXELS or shape[0] * shape[1] > MOST_PIXELS:
+        fault = "small" if min(shape[:2]) < LEAST_PIXELS else "large"
         raise PageError(
-            f"a picture of {shape[1]} x {shape[0]} pixels is too {'small' if min(shape[:2]) < LEAST_PIXELS else 'large'}",
+            f"a picture of {shape[1]} x {shape[0]} pixels is too {fault}",
             field="pixels",
             expected=f"sides of at least {LEAST_PIXELS} pixels, at most {MOST_PIXELS // 10**6} megapixels",
         )
@@ -149,7 +150,7 @@ def _stretch(small: np.ndarray, shape: tuple[int, ...], step: int) -> np.ndarray
 
 
 def _window_lattices(darkness: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """(centre, cell `[2, 2]` whose columns step to the next line of each family, score) of the regular windows, best first."""
+    """(centre, cell, score) of the regular windows, best first; a cell's columns step to the next line of each family."""
     size = min(WINDOW, *darkness.shape)
     taper = np.hanning(size + 2)[1:-1]
     taper = (taper[:, None] * taper).astype(np.float32)
@@ -172,7 +173,9 @@ def _window_lattices(darkness: np.ndarray) -> list[tuple[np.ndarray, np.ndarray,
 
 
 def _starts(length: int, size: int) -> np.ndarray:
-    return np.unique(np.linspace(0, length - size, max(1, int(np.ceil((length - size) / (0.8 * size))) + 1)).astype(int))
+    return np.unique(
+        np.linspace(0, length - size, max(1, int(np.ceil((length - size) / (0.8 * size))) + 1)).astype(int)
+    )
 
 
 def _window_lattice(spectrum: np.ndarray) -> tuple[np.ndarray, float] | None:
@@ -184,7 +187,9 @@ def _window_lattice(spectrum: np.ndarray) -> tuple[np.ndarray, float] | None:
     for k in _HARMONICS:
         on, off = k / _PERIODS[:, None], (k - 0.5) / _PERIODS[:, None]
         usable = (on < 0.36).astype(np.float32)
-        comb += usable * (_look(white, on * direction[0], on * direction[1]) - _look(white, off * direction[0], off * direction[1]))
+        comb += usable * (
+            _look(white, on * direction[0], on * direction[1]) - _look(white, off * direction[0], off * direction[1])
+        )
         count += usable
     comb /= np.maximum(count, 2.0)
     rho, theta = np.unravel_index(int(comb.argmax()), comb.shape)

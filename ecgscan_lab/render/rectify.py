@@ -100,7 +100,7 @@ def _sampled_from(pixels: np.ndarray, page_map: PageMap, crossings_mm: np.ndarra
     """The picture, averaged down where it is much finer than the raster."""
     middle = np.median(crossings_mm, axis=0)
     here, right, down = page_map.to_px(middle + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
-    px_per_mm = float(np.sqrt(abs(np.cross(right - here, down - here))))
+    px_per_mm = float(np.sqrt(abs(np.linalg.det(np.stack([right - here, down - here])))))
     if px_per_mm < 1.3 * PX_PER_MM:
         return pixels, 1.0
     scale = 1.2 * PX_PER_MM / px_per_mm
@@ -110,7 +110,7 @@ def _sampled_from(pixels: np.ndarray, page_map: PageMap, crossings_mm: np.ndarra
 
 def _known(crossings_mm: np.ndarray, low: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Where crossings were found, holes closed, half a cell beyond them."""
-    cells = np.zeros((size[0] // PX_PER_MM, size[1] // PX_PER_MM), np.uint8)
+    cells: np.ndarray = np.zeros((size[0] // PX_PER_MM, size[1] // PX_PER_MM), np.uint8)
     x, y = np.rint(crossings_mm - low).astype(int).T
     cells[y, x] = 1
     reach = 2 * int(np.ceil(1.6 * GRID_MM)) + 1
@@ -133,6 +133,9 @@ def _share(drop: np.ndarray, known: np.ndarray, axis: int) -> np.ndarray:
 def _periodic(profile: np.ndarray, period: int) -> np.ndarray:
     """The typical profile over one period of the grid, a pixel wider, repeated."""
     padded = np.concatenate([profile, np.full(-len(profile) % period, np.nan)]).reshape(-1, period)
-    typical = np.nanmedian(padded, axis=0)
+    ordered = np.sort(padded, axis=0)  # NaN last
+    count = np.isfinite(padded).sum(axis=0)
+    middle = ordered[np.maximum(count - 1, 0) // 2, np.arange(period)]
+    typical = np.where(count > 0, middle, 0.0)
     wider = np.maximum(typical, np.maximum(np.roll(typical, 1), np.roll(typical, -1)))
     return np.resize(wider, len(profile))

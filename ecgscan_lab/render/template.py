@@ -27,7 +27,7 @@ def page_template(page: PageSpec, record: EcgRecord | None = None) -> np.ndarray
     n_samples = int((page.start_s + page.strip_s) * fs_hz) + 1
     blank = EcgRecord("blank", np.full((len(LEADS), n_samples), np.nan, np.float32), fs_hz=fs_hz)
     drawn = draw_page(blank if record is None else record, bare, size=size)
-    ink = 1.0 - drawn.pixels[..., 0].astype(np.float32) / 255.0
+    ink: np.ndarray = 1.0 - drawn.pixels[..., 0].astype(np.float32) / 255.0
     ink = cv2.GaussianBlur(ink, (0, 0), 0.5 * PX_PER_MM)
     band = np.zeros_like(ink)
     left, right = (round(v * PX_PER_MM) for v in (page.left_mm, page.right_mm))
@@ -85,7 +85,7 @@ def _polish(found: np.ndarray, template: np.ndarray, shift: np.ndarray, flat: Fl
                 values[i + reach, j + reach] = float(
                     np.vdot(zero[y0 - top : y1 - top, x0 - left : x1 - left], found[y0:y1, x0:x1])
                 )
-    i, j = np.unravel_index(int(values.argmax()), values.shape)
+    i, j = divmod(int(values.argmax()), values.shape[1])
     fine = np.array([_vertex(values[i], j), _vertex(values[:, j], i)])
     return (np.array([x + j - reach, y + i - reach]) + fine) / PX_PER_MM + np.array(flat.origin_mm)
 
