@@ -1,0 +1,108 @@
+"""What training passes along: batches, features, losses, histories, and the protocols that towers follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, eq=False)
+class TripleBatch:
+    """A batch of (image, signal, report) triples.
+
+    Attributes:
+        images: uint8 `[batch, 3, height, width]`.
+        signals_mv: float32 `[batch, 12, time]`, the reconstruction target.
+        signal_features: float32 `[batch, d_sig]` of the frozen signal teacher.
+        text_features: float32 `[batch, d_txt]` of the frozen text tower.
+        index: int64 `[batch]`, positions in the cohort.
+    """
+
+    images: torch.Tensor
+    signals_mv: torch.Tensor
+    signal_features: torch.Tensor
+    text_features: torch.Tensor
+    index: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What the objective sees: embeddings before normalisation, the reconstruction, and its target.
+
+    Attributes:
+        image: `[batch, d]`, Proj_ctr(z_img).
+        text: `[batch, d]`, Proj_txt(z_txt).
+        signal: `[batch, d]`, z_sig of the frozen teacher.
+        reconstruction_mv: `[batch, 12, time]` or None when the decoder is off.
+        signal_mv: `[batch, 12, time]`, the recorded signal, or None.
+        logit_scale: scalar > 0 multiplying similarities (the paper's tau, which multiplies).
+        gram_logit_scale: scalar > 0 multiplying volumes.
+    """
+
+    image: torch.Tensor
+    text: torch.Tensor
+    signal: torch.Tensor
+    reconstruction_mv: torch.Tensor | None = None
+    signal_mv: torch.Tensor | None = None
+    logit_scale: torch.Tensor | float = 14.3
+    gram_logit_scale: torch.Tensor | float = 14.3
+
+
+@dataclass(frozen=True, eq=False)
+class LossOutput:
+    """The scalar to minimise and every part of it by name (detached when logged)."""
+
+    total: torch.Tensor
+    parts: Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class History:
+    """One row a logged step: `{"step": int, "split": "train" | "val", "total": float, ...parts}`."""
+
+    rows: tuple[Mapping[str, float | int | str], ...] = ()
+
+    def __iter__(self) -> Iterator[Mapping[str, float | int | str]]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class ImageTower(Protocol):
+    """Pages in, pooled features out."""
+
+    size: tuple[int, int]
+    embed_dim: int
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 `[batch, 3, height, width]` -> float32 `[batch, embed_dim]`; scaling is the tower's own."""
+
+
+class SignalTower(Protocol):
+    """Signals in millivolts in, pooled features out."""
+
+    fs_hz: float
+    embed_dim: int
+
+    def __call__(self, signals_mv: torch.Tensor) -> torch.Tensor:
+        """float32 `[batch, 12, time]` in mV at `fs_hz` -> float32 `[batch, embed_dim]`."""
+
+
+class TextTower(Protocol):
+    """Texts in, features out; always frozen."""
+
+    name: str
+    embed_dim: int
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Texts -> float32 `[text, embed_dim]`, unit rows."""
