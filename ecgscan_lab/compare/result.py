@@ -255,11 +255,11 @@ class Comparison:
             row = []
             for value, words, clear in cells:
                 weight = "bold" if clear else "normal"
-                colour = "inherit" if clear else "#666666"
+                look = f"font-weight:{weight};color:{'inherit' if clear else '#666666'}"
                 shown = escape(words).replace("] ", "]<br>")  # the verdict on a line of its own
                 row.append(
                     f'<td style="text-align:left;vertical-align:top">{value}<br>'
-                    f'<span style="font-size:85%;white-space:nowrap;font-weight:{weight};color:{colour}">{shown}</span></td>'
+                    f'<span style="font-size:85%;white-space:nowrap;{look}">{shown}</span></td>'
                 )
             hint = escape(METRICS[name].meaning)
             body.append(f'<tr><th scope="row"{left} title="{hint}">{escape(label)}</th>{"".join(row)}</tr>')
