@@ -255,11 +255,11 @@ class Comparison:
             row = []
             for value, words, clear in cells:
                 weight = "bold" if clear else "normal"
-                colour = "inherit" if clear else "#666666"
+                look = f"font-weight:{weight};color:{'inherit' if clear else '#666666'}"
                 shown = escape(words).replace("] ", "]<br>")  # the verdict on a line of its own
                 row.append(
                     f'<td style="text-align:left;vertical-align:top">{value}<br>'
-                    f'<span style="font-size:85%;font-weight:{weight};color:{colour}">{shown}</span></td>'
+                    f'<span style="font-size:85%;white-space:nowrap;{look}">{shown}</span></td>'
                 )
             hint = escape(METRICS[name].meaning)
             body.append(f'<tr><th scope="row"{left} title="{hint}">{escape(label)}</th>{"".join(row)}</tr>')
@@ -316,7 +316,8 @@ def _number(value: float | None) -> float:
 def _shown(value: float) -> str:
     if math.isnan(value):
         return "–"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+    text = f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+    return text.replace("-", "−", 1) if value < 0 else text
 
 
 def _signed(value: float) -> str:

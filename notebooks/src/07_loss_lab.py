@@ -234,6 +234,9 @@ heads.by_seed("signal_median_rank").round(0)
 # term is there to prevent, and the signed kind needs no help. The probe sees none of it: a linear classifier does not care
 # about a sign. **A figure that cannot see a fault is no evidence against it.**
 #
+# And the idea of section 1? `middle` finds signals nearly as well as `pairwise` does, and reports as badly as a volume does. Nothing
+# in it asks page and report to agree once the signal has drawn the page along. A negative result, and it is ours.
+#
 # Take another baseline. Which of the five is different from *yours*?
 
 # %%
@@ -247,22 +250,30 @@ def against(baseline):
 interact_figure(against, baseline=choice(list(losses), "middle", "baseline"))
 
 # %% [markdown]
-# ## 6. The result that is none
+# ## 6. What an idea does not do
 #
-# Change something that should not matter much, and see whether the lab claims that it does. Here: the label smoothing of
-# the contrastive loss.
+# A second idea. The table above has a *modality gap*: the centres of pages and of reports lie apart. Close it:
 
 # %%
-smoothed = {f"smoothing {eps}": as_feature_loss("contrastive", label_smoothing=eps) for eps in (0.1, 0.08, 0.12)}
-null = compare_losses(smoothed, rung_for("heads", profile), data=data, log=log, cache=f"{out}/features")
-figures = ["text_recall_at_10", "signal_recall_at_10", "probe_auroc", "zero_shot_auroc"]
-null.differences().query("metric in @figures").drop(columns="n_seeds").round(2)
+def closed(features, weight=1.0):
+    gap = normalize(features.image).mean(0) - normalize(features.text).mean(0)
+    return as_feature_loss("contrastive")(features) + weight * gap.square().sum()
+
+
+ideas = {"contrastive": "contrastive", "closed by 1": closed, "closed by 10": as_feature_loss(closed, weight=10.0)}
+gap = compare_losses(ideas, rung_for("heads", profile), data=data, log=log, cache=f"{out}/features")
+show(plot_comparison(gap, ["modality_gap", "zero_shot_auroc", "text_recall_at_10", "text_median_rank", "probe_auroc", "effective_rank"]))
 
 # %% [markdown]
-# And what would a single seed have told you? Here is one figure of every run.
+# In the quick profile the gap closes and zero-shot gains 3 and 7 points. Is the loss better, then? A page finds its report no
+# better, and by weight 10 its rank is worse; for the probe there is no clear difference. On PTB-XL zero-shot gained 2.1 [1.4,
+# 2.7] and 4.7 [3.3, 6.1] points, and recall@10 of the report *lost* 0.9 and 2.5. An effect, at a price: that is a result one
+# can use, and "better" would have been the wrong word for it.
+#
+# Now forget the intervals. What would a single seed have told you about the probe?
 
 # %%
-null.by_seed("zero_shot_auroc").round(2)
+gap.by_seed("probe_auroc").round(2)
 
 # %% [markdown]
 # Every column has a winner, and a paper could be written about it. Report the interval, and report the comparisons that came
