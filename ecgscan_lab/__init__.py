@@ -13,12 +13,19 @@ _HOME = {
     "EcgImage": "ecgscan_lab.types",
     "Cohort": "ecgscan_lab.types",
     "LEADS": "ecgscan_lab.leads",
+    "diagnose_leads": "ecgscan_lab.leads",
+    "repair_leads": "ecgscan_lab.leads",
     "read_record": "ecgscan_lab.data.wfdb_records",
     "standardize": "ecgscan_lab.data.wfdb_records",
     "synthetic_records": "ecgscan_lab.data.synthetic",
     "load_cohort": "ecgscan_lab.data",
     "PageSpec": "ecgscan_lab.render.page",
     "draw_page": "ecgscan_lab.render.renderer",
+    "draw_pages": "ecgscan_lab.render.renderer",
+    "draw_batch": "ecgscan_lab.render.raster_torch",
+    "render_dataset": "ecgscan_lab.render.export_dataset",
+    "check_loss": "ecgscan_lab.losses.checks",
+    "compare_losses": "ecgscan_lab.compare",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.leads import INDEPENDENT_LEADS, LEADS, derive_twelve_leads
 
 
 class QueryDecoder(nn.Module):
@@ -13,6 +14,7 @@ class QueryDecoder(nn.Module):
 
     Every query is the sum of itself, a learnable position and the latent; during training a random share is replaced by
     one learnable mask embedding; a Transformer encoder mixes them; a linear layer turns each into 12 leads x 8 samples.
+    With `independent_leads` it speaks 8 leads only, and III, aVR, aVL and aVF are computed: no lead law can break.
 
     Source: ECG-Scan (2026), arXiv 2604.01526, appendix A.1 (625 queries for 5,000 samples, 768-d, 12 layers, 12 heads).
     *Differences*: sizes are arguments; the norm comes first, the feed-forward is 4 x wide with GELU and the mask share
@@ -24,11 +26,21 @@ class QueryDecoder(nn.Module):
         layers: Transformer layers.
         heads: attention heads.
         mask_share: share of queries masked while training.
+        independent_leads: decode I, II and V1 to V6, and derive the other four (`leads.derive_twelve_leads`).
     """
 
     samples_per_query = 8
 
-    def __init__(self, n_samples: int, dim: int, layers: int, heads: int, mask_share: float = 0.25) -> None:
+    def __init__(
+        self,
+        n_samples: int,
+        dim: int,
+        layers: int,
+        heads: int,
+        mask_share: float = 0.25,
+        *,
+        independent_leads: bool = False,
+    ) -> None:
         super().__init__()
         if n_samples < 1 or dim % heads != 0:
             raise ArgumentError(
@@ -38,6 +50,7 @@ class QueryDecoder(nn.Module):
             )
         self.n_samples = n_samples
         self.mask_share = mask_share
+        self.independent_leads = independent_leads
         n_queries = -(-n_samples // self.samples_per_query)
         self.queries = nn.Parameter(torch.randn(n_queries, dim) * 0.02)
         self.positions = nn.Parameter(torch.randn(n_queries, dim) * 0.02)
@@ -46,7 +59,8 @@ class QueryDecoder(nn.Module):
             dim, heads, 4 * dim, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.encoder = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(dim), enable_nested_tensor=False)
-        self.head = nn.Linear(dim, 12 * self.samples_per_query)
+        self.n_decoded = len(INDEPENDENT_LEADS if independent_leads else LEADS)
+        self.head = nn.Linear(dim, self.n_decoded * self.samples_per_query)
 
     def forward(self, latent: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
         """Latent `[batch, dim]` -> signal `[batch, 12, n_samples]` in mV.
@@ -61,5 +75,6 @@ class QueryDecoder(nn.Module):
             queries = torch.where(masked.to(queries.device).unsqueeze(-1), self.mask, queries)
         tokens = self.head(self.encoder(queries + self.positions)).float()
         batch, n_queries, _ = tokens.shape
-        leads_first = tokens.view(batch, n_queries, 12, self.samples_per_query).transpose(1, 2)
-        return leads_first.reshape(batch, 12, -1)[..., : self.n_samples]
+        leads_first = tokens.view(batch, n_queries, self.n_decoded, self.samples_per_query).transpose(1, 2)
+        decoded = leads_first.reshape(batch, self.n_decoded, -1)[..., : self.n_samples]
+        return derive_twelve_leads(decoded) if self.independent_leads else decoded

@@ -82,9 +82,9 @@ def render_dataset(
     """Draw every recording of a source into numbered pictures with ground truth.
 
     `out` gets `000000.png` with `000000.json` and so on (below `shard-00000` when there are shards), `index.csv`
-    (number, file, record, copy, seed), `skipped.csv` where recordings were bad, when asked for `coco.json` (and each page's
-    part of it, `000000.coco.json`), and `render.json`, the settings. A page's number is the place of its recording in the source. Run again, it draws what
-    is missing; with other settings it refuses.
+    (number, file, record, copy, seed), `skipped.csv` where recordings were bad, and `render.json`, the settings. COCO
+    truth is `coco.json`, and beside each page its own part, `000000.coco.json`. A page's number is the place of its
+    recording in the source. Run again, it draws what is missing; with other settings it refuses.
 
     Args:
         source: what `find_records` takes: a folder, "ptbxl:FOLDER", "cohort:FOLDER", "synthetic:N".

@@ -205,8 +205,9 @@ def _read_page(job: KitJob, k: int, result: Mapping[str, Any], record: EcgRecord
             _add_box(boxes, f"text {name}", to_picture, corners, 0.0, pixels.shape)
     if page.pulses:
         for row, (x_mm, y_mm) in enumerate(_row_starts(origins)):
-            foot, top = x_mm - PULSE_S * SPEED_MM_PER_S, y_mm - GAIN_MM_PER_MV
-            corners = np.array([(foot, top), (x_mm, top), (x_mm, y_mm), (foot, y_mm)])
+            # The kit's pulse starts 0.2 s before the trace and overlaps its first three samples.
+            left, right = x_mm - PULSE_S * SPEED_MM_PER_S, x_mm + 3 * SPEED_MM_PER_S / record.fs_hz
+            corners = np.array([(x, y) for x in (left, right) for y in (y_mm - GAIN_MM_PER_MV, y_mm)])
             half = PULSE_WIDTH_MM / 2 * px_per_mm
             _add_box(boxes, f"pulse {row + 1}", to_picture, _apply(scale, corners), half, pixels.shape)
     return EcgImage(

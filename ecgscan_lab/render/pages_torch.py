@@ -13,7 +13,6 @@ from torch import Tensor
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.plan import Plan, plan_page
 
-
 CHUNK_BYTES = {"cpu": 2**23, "cuda": 2**30}
 """Size of one `[page, height, width]` tensor that is worked on at once; pages beyond it are drawn in turns."""
 
@@ -142,7 +141,9 @@ def _group(
 ) -> PageGroup:
     n_sub, n_rows, per_row = kind
     exact = torch.float32 if device.type == "mps" else torch.float64
-    parts = max(1, *(math.ceil(np.bincount(plan.segments[:, 1].astype(int), minlength=1).max() / per_row) for plan in plans))
+    parts = max(
+        1, *(math.ceil(np.bincount(plan.segments[:, 1].astype(int), minlength=1).max() / per_row) for plan in plans)
+    )
     tables = np.stack([_layer_table(plan, n_rows, per_row, parts, n_samples) for plan in plans])
     radius = np.array([plan.pen[0] / 2 * n_sub for plan in plans])
     widest = int(radius.max())

@@ -55,7 +55,7 @@ def png_bytes(pixels: np.ndarray, dpi: float | None = None, level: int = 1) -> b
     if dpi is not None:
         per_metre = round(dpi / MM_PER_INCH * 1000.0)
         parts.append(_chunk(b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
-    return b"".join([*parts, _chunk(b"IDAT", zlib.compress(rows, level)), _chunk(b"IEND", b"")])
+    return b"".join([*parts, _chunk(b"IDAT", zlib.compress(rows.data, level)), _chunk(b"IEND", b"")])
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -82,17 +82,16 @@ def draw_page(
     if params is not None:
         page_map, pixels = _degrade(pixels, page, params, size)
 
-    polylines, windows, origins, gains = {}, {}, {}, {}
+    lines_mm, windows, origins, gains = {}, {}, {}, {}
     for segment, row in zip(page_segments(page), plan.segments, strict=True):
         first, stop = windows[segment.name] = (int(row[4]), int(row[5]))
         mv = signal_mv[int(row[0]), first:stop].astype(np.float64)
-        seconds = np.arange(first, stop) / record.fs_hz - segment.t0_s
-        x_mm = segment.x0_mm + page.paper_speed_mm_per_s * seconds
-        polylines[segment.name] = page_map.to_px(
-            np.column_stack([x_mm, segment.baseline_mm - segment.gain_mm_per_mv * mv])
-        )
+        mv[np.isinf(mv)] = np.nan  # a gap, too
+        x_mm = segment.x0_mm + page.paper_speed_mm_per_s * (np.arange(first, stop) / record.fs_hz - segment.t0_s)
+        lines_mm[segment.name] = np.column_stack([x_mm, segment.baseline_mm - segment.gain_mm_per_mv * mv])
         origins[segment.name] = (segment.x0_mm, segment.baseline_mm, segment.t0_s)
         gains[segment.name] = segment.gain_mm_per_mv
+    polylines = dict(zip(lines_mm, _moved(page_map, lines_mm.values()), strict=True))
     return EcgImage(
         pixels=pixels,
         page_map=page_map,
@@ -106,7 +105,7 @@ def draw_page(
         seed=seed,
         page=page,
         degradation=params,
-        clipped=_clipped(page, page_map, polylines, size),
+        clipped=_clipped(page, lines_mm, polylines, size),
         painter=partial(_coverage, plan, page, signal_mv, page_map, size),
     )
 
@@ -215,17 +214,26 @@ def _check_signal(signal_mv: np.ndarray, fs_hz: float, ndim: int) -> np.ndarray:
     return signal_mv
 
 
+def _moved(page_map: PageMap, lines_mm: Iterable[np.ndarray]) -> list[np.ndarray]:
+    """Several sets of points through the map at once, which a bent sheet makes worth while."""
+    lines_mm = list(lines_mm)
+    if not lines_mm:
+        return []
+    ends = np.cumsum([len(line) for line in lines_mm])
+    return np.split(page_map.to_px(np.concatenate(lines_mm)), ends[:-1])
+
+
 def _clipped(
-    page: PageSpec, page_map: PageMap, polylines: Mapping[str, np.ndarray], size: tuple[int, int]
+    page: PageSpec, lines_mm: Mapping[str, np.ndarray], polylines: Mapping[str, np.ndarray], size: tuple[int, int]
 ) -> dict[str, int]:
     """Trace -> recorded samples beyond the sheet or outside the picture; traces that are whole are left out."""
     clipped = {}
     for name, line in polylines.items():
-        line = line[np.isfinite(line).all(axis=1)]
-        mm = page_map.to_mm(line)
-        inside = ((line >= 0) & (line <= size[::-1]) & (mm >= 0) & (mm <= (page.width_mm, page.height_mm))).all(axis=1)
-        if not inside.all():
-            clipped[name] = int((~inside).sum())
+        on_sheet = ((lines_mm[name] >= 0) & (lines_mm[name] <= (page.width_mm, page.height_mm))).all(axis=1)
+        in_picture = ((line >= 0) & (line <= size[::-1])).all(axis=1)
+        lost = np.isfinite(line).all(axis=1) & ~(on_sheet & in_picture)
+        if lost.any():
+            clipped[name] = int(lost.sum())
     return clipped
 
 
@@ -238,32 +246,33 @@ def _boxes(
     size: tuple[int, int],
 ) -> dict[str, Box]:
     """Ink boxes of traces, pulses and texts, cut at the sheet and the picture; what left no ink has no box."""
-    boxes: dict[str, Box] = {}
-    sheet = page_map.to_px(_outline(np.array([0.0, 0.0, page.width_mm, page.height_mm])))
+    to_mm = PageMap(page_homography(page, plan.size)).to_mm
+    outlines = {"": _outline(np.array([0.0, 0.0, page.width_mm, page.height_mm]))}
+    for number, bars in enumerate(plan.bars[: 5 * plan.n_pulses].reshape(-1, 5, 4), start=1):
+        outlines[f"pulse {number}"] = to_mm(
+            _outline(np.concatenate([bars[:, :2].min(axis=0), bars[:, 2:].max(axis=0)]))
+        )
+    for text, (_, height, width), (x, y) in zip(plan.texts.prints, plan.texts.masks, text_px, strict=True):
+        if height:
+            outlines[text.name] = to_mm(_outline(np.array([x, y, x + width, y + height], np.float64)))
+    px = dict(zip(outlines, _moved(page_map, outlines.values()), strict=True))
+    sheet = px.pop("")
     lowest, highest = np.maximum(sheet.min(axis=0), 0.0), np.minimum(sheet.max(axis=0), size[::-1])
-
-    def add(name: str, points: np.ndarray, margin: float = 0.0) -> None:
+    radius_px = page.trace_width_mm / 2 * _px_per_mm(page, page_map)
+    traces = {name: line[np.isfinite(line).all(axis=1)] for name, line in polylines.items()}
+    boxes: dict[str, Box] = {}
+    for name, points in {**{name: line for name, line in traces.items() if len(line)}, **px}.items():
+        margin = radius_px if name in traces else 0.0
         low, high = np.maximum(points.min(axis=0) - margin, lowest), np.minimum(points.max(axis=0) + margin, highest)
         if (low < high).all():
             boxes[name] = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
-
-    clean_map = PageMap(page_homography(page, plan.size))
-    for name, line in polylines.items():
-        drawn = line[np.isfinite(line).all(axis=1)]
-        if len(drawn):
-            add(name, drawn, page.trace_width_mm / 2 * _px_per_mm(page_map, page_map.to_mm(drawn[:: len(drawn)])))
-    for number, bars in enumerate(plan.bars[: 5 * plan.n_pulses].reshape(-1, 5, 4), start=1):
-        outline = _outline(np.concatenate([bars[:, :2].min(axis=0), bars[:, 2:].max(axis=0)]))
-        add(f"pulse {number}", page_map.to_px(clean_map.to_mm(outline)))
-    for line_, (_, height, width), (x, y) in zip(plan.texts.prints, plan.texts.masks, text_px, strict=True):
-        if height:
-            add(line_.name, page_map.to_px(clean_map.to_mm(_outline(np.array([x, y, x + width, y + height], float)))))
     return boxes
 
 
-def _px_per_mm(page_map: PageMap, point_mm: np.ndarray) -> float:
-    """Largest stretch of the map at one point `[1, 2]`."""
-    here, right, down = page_map.to_px(point_mm + np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.1]])) * 10
+def _px_per_mm(page: PageSpec, page_map: PageMap) -> float:
+    """Largest stretch of the map in the middle of the page."""
+    middle = np.array([page.width_mm / 2, page.height_mm / 2])
+    here, right, down = page_map.to_px(middle + np.array([[0.0, 0.0], [0.1, 0.0], [0.0, 0.1]])) * 10
     return float(max(np.linalg.norm(right - here), np.linalg.norm(down - here)))
 
 

@@ -140,7 +140,9 @@ def _neighbours(s, x, columns, edges, n_sub, start, stop, near):
 
 
 @njit(cache=True, nogil=True)
-def normal_equations(s, span, columns, edges, hangs, mixes, n_sub, seen, weight, runs, block, origin, normal, pull, error):
+def normal_equations(
+    s, span, columns, edges, hangs, mixes, n_sub, seen, weight, runs, block, origin, normal, pull, error
+):
     """Normal equations of segment `s`, given the strokes of all segments.
 
     Args:

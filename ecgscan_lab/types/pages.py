@@ -51,12 +51,8 @@ class PageMap:
 
 def _where_finite(move: Callable[[np.ndarray], np.ndarray], points: np.ndarray) -> np.ndarray:
     """Move the points that are finite; a gap in a trace stays a gap."""
-    finite = np.isfinite(points).all(axis=1)
-    if finite.all():
-        return move(points)
-    moved = np.full_like(points, np.nan)
-    moved[finite] = move(points[finite])
-    return moved
+    finite = np.isfinite(points).all(axis=1, keepdims=True)
+    return np.where(finite, move(np.where(finite, points, 0.0)), np.nan)
 
 
 def _project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ from torch import nn
 
 from ecgscan_lab.encoders.decoder import QueryDecoder
 from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.leads import limb_law_residuals
+from ecgscan_lab.losses import violation_loss
 
 
 def transparent(n_samples: int, mask_share: float = 0.25) -> QueryDecoder:
@@ -97,6 +99,22 @@ def test_gradient_reaches_every_weight():
     assert latent.grad is not None
     assert latent.grad.any()
     assert [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_eight_decoded_leads_make_twelve_that_obey_every_law():
+    torch.manual_seed(0)
+    decoder = QueryDecoder(100, dim=16, layers=1, heads=2, independent_leads=True)
+    free = QueryDecoder(100, dim=16, layers=1, heads=2)
+    assert decoder.head.out_features == 64
+    assert free.head.out_features == 96
+    latent = torch.randn(2, 16)
+    signal = decoder(latent)
+    assert signal.shape == (2, 12, 100)
+    for law, residual in limb_law_residuals(signal.detach()).items():
+        assert float(residual.abs().max()) < 1e-6, law
+    assert float(violation_loss(signal).detach()) < 1e-12 < float(violation_loss(free(latent)).detach())
+    signal.square().sum().backward()
+    assert decoder.head.weight.grad.abs().sum(dim=1).min() > 0, "every decoded lead is trained"
 
 
 @pytest.mark.parametrize(("n_samples", "heads", "field"), [(0, 2, "n_samples"), (8, 3, "heads")])

@@ -1,4 +1,4 @@
-"""Lead names, lead order, and the algebra that ties the six limb leads together.
+"""The algebra that ties the six limb leads together.
 
 Two electrode differences determine all six limb leads, so four linear laws hold at every instant:
 
@@ -15,21 +15,16 @@ Sources: W. Einthoven (1912); E. Goldberger (1942); ECG-Scan (2026), arXiv 2604.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
 
 from ecgscan_lab.errors import ArgumentError, LeadError
+from ecgscan_lab.leads.names import INDEPENDENT_LEADS, LEADS, LIMB_LEADS, canonical_lead
 
 if TYPE_CHECKING:
     import torch
-
-LIMB_LEADS = ("I", "II", "III", "aVR", "aVL", "aVF")
-CHEST_LEADS = ("V1", "V2", "V3", "V4", "V5", "V6")
-LEADS = (*LIMB_LEADS, *CHEST_LEADS)
-INDEPENDENT_LEADS = ("I", "II", *CHEST_LEADS)
 
 LimbProjection = Literal["paper", "paper_raw", "zero_sum", "orthogonal"]
 
@@ -50,72 +45,6 @@ LIMB_PROJECTOR = (
 LIMB_PROJECTOR.setflags(write=False)
 
 Array = TypeVar("Array", np.ndarray, "torch.Tensor")
-
-_BY_LOWER_CASE = {name.lower(): name for name in LEADS}
-
-
-def canonical_lead(name: str) -> str:
-    """Spell a lead name as `LEADS` does, whatever its case and surrounding blanks.
-
-    Args:
-        name: a lead name as found in a file, for instance `"AVR"` or `" v1 "`.
-
-    Returns:
-        The name as in `LEADS`.
-
-    Raises:
-        LeadError: not one of the twelve standard leads. A leading minus (`"-aVR"`, the Cabrera layout) is refused too:
-            flip the signal's sign first and then call the lead `aVR`.
-
-    Example:
-        >>> canonical_lead(" AVR ")
-        'aVR'
-    """
-    found = _BY_LOWER_CASE.get(name.strip().lower()) if isinstance(name, str) else None
-    if found is None:
-        inverted = isinstance(name, str) and name.strip()[:1] in ("-", "\N{MINUS SIGN}")
-        raise LeadError(
-            f"unknown lead {name!r}",
-            field="lead",
-            expected=f"one of {', '.join(LEADS)}, in any case",
-            fix="flip the sign of the signal and drop the minus" if inverted else "rename the lead, or leave it out",
-        )
-    return found
-
-
-def canonical_order(names: Sequence[str]) -> np.ndarray:
-    """Find the order that brings rows named `names` into `LEADS` order: `signal[canonical_order(names)]`.
-
-    MIMIC-IV-ECG, for one, stores aVF before aVL, so always order by name, never by position.
-
-    Args:
-        names: the twelve lead names of a file, in the file's order.
-
-    Returns:
-        Integers `[12]`; entry k is the file's row that holds `LEADS[k]`.
-
-    Raises:
-        LeadError: a lead is unknown, duplicated or missing; the message names each of them.
-
-    Properties: a permutation of 0..11; the identity on `LEADS`; it undoes any shuffle of the rows.
-
-    Example:
-        >>> canonical_order(["I", "II", "III", "AVR", "AVF", "AVL", "V1", "V2", "V3", "V4", "V5", "V6"])
-        array([ 0,  1,  2,  3,  5,  4,  6,  7,  8,  9, 10, 11])
-    """
-    unknown = [str(name) for name in names if not (isinstance(name, str) and name.strip().lower() in _BY_LOWER_CASE)]
-    known = [canonical_lead(name) for name in names if str(name) not in unknown]
-    duplicate = [name for name, count in Counter(known).items() if count > 1]
-    missing = [name for name in LEADS if name not in known]
-    faults = (("unknown", unknown), ("duplicate", duplicate), ("missing", missing))
-    if any(leads for _, leads in faults):
-        raise LeadError(
-            "; ".join(f"{fault} leads: {', '.join(leads)}" for fault, leads in faults if leads),
-            field="leads",
-            expected=f"each of {', '.join(LEADS)} exactly once, in any order and case",
-            fix="correct the lead names, or keep only the twelve standard leads of the recording",
-        )
-    return np.array([known.index(name) for name in LEADS], dtype=np.int64)
 
 
 def einthoven_projection(i: Array, ii: Array, iii: Array) -> tuple[Array, Array, Array]:
@@ -228,6 +157,44 @@ def derive_limb_leads(i: Array, ii: Array) -> Array:
     return _stack([i, ii, ii - i, avr, avl, avf])
 
 
+def derive_twelve_leads(independent_mv: Array, leads: Sequence[str] = INDEPENDENT_LEADS) -> Array:
+    """Compute all twelve leads from the eight that are measured independently: I, II and V1 to V6.
+
+    Equation: III = II - I, and `goldberger_equations` for aVR, aVL, aVF; the other eight are passed on.
+
+    Source: ours, in place of Eq. 7 of ECG-Scan, arXiv 2604.01526: a decoder of eight leads cannot break a law.
+
+    Args:
+        independent_mv: `[..., 8, time]`, in mV.
+        leads: the name of each row; the eight of `INDEPENDENT_LEADS` in any order.
+
+    Returns:
+        `[..., 12, time]` in `LEADS` order, in mV.
+
+    Raises:
+        ArgumentError: `independent_mv` is not floating point or has other rows than `leads`.
+        LeadError: a lead is unknown, missing, given twice, or not one of the eight.
+
+    Properties: obeys every limb law; picking the eight rows again gives the input back; the gradient reaches all eight.
+
+    Example:
+        >>> derive_twelve_leads(np.arange(1.0, 9.0)[:, None])[:, 0]
+        array([ 1. ,  2. ,  1. , -1.5,  0. ,  1.5,  3. ,  4. ,  5. ,  6. ,  7. ,  8. ])
+    """
+    _check_rows(independent_mv, "independent_mv", leads)
+    names = [canonical_lead(name) for name in leads]
+    if sorted(names) != sorted(INDEPENDENT_LEADS):
+        raise LeadError(
+            f"cannot compute twelve leads from {', '.join(names)}",
+            field="leads",
+            expected=f"each of {', '.join(INDEPENDENT_LEADS)} exactly once, in any order",
+            fix="leave out III, aVR, aVL and aVF: they are computed",
+        )
+    i, ii, *chest = (independent_mv[..., names.index(lead), :] for lead in INDEPENDENT_LEADS)
+    avr, avl, avf = goldberger_equations(i, ii)
+    return _stack([i, ii, ii - i, avr, avl, avf, *chest])
+
+
 def project_limb_leads(signal_mv: Array, leads: Sequence[str] = LEADS, *, method: LimbProjection = "paper") -> Array:
     """Replace the six limb leads by their refined versions and leave the chest leads as they are.
 
@@ -320,14 +287,7 @@ def limb_law_residuals(signal_mv: Array, leads: Sequence[str] = LEADS) -> dict[s
 
 def _limb_rows(signal_mv: Array, leads: Sequence[str]) -> list[int]:
     """Rows of the six limb leads, in `LIMB_LEADS` order."""
-    _check_float(signal_mv, "signal_mv")
-    if signal_mv.ndim < 2 or signal_mv.shape[-2] != len(leads):
-        raise ArgumentError(
-            f"signal of shape {tuple(signal_mv.shape)} does not have one row for each of {len(leads)} leads",
-            field="signal_mv",
-            expected=f"[..., {len(leads)}, time]",
-            fix="pass `leads` with the name of each row, or transpose the signal",
-        )
+    _check_rows(signal_mv, "signal_mv", leads)
     names = [canonical_lead(name) for name in leads]
     faults = [(lead, names.count(lead)) for lead in LIMB_LEADS if names.count(lead) != 1]
     if faults:
@@ -337,6 +297,17 @@ def _limb_rows(signal_mv: Array, leads: Sequence[str]) -> list[int]:
             expected=f"each of {', '.join(LIMB_LEADS)} exactly once",
         )
     return [names.index(lead) for lead in LIMB_LEADS]
+
+
+def _check_rows(signal_mv: Array, name: str, leads: Sequence[str]) -> None:
+    _check_float(signal_mv, name)
+    if signal_mv.ndim < 2 or signal_mv.shape[-2] != len(leads):
+        raise ArgumentError(
+            f"signal of shape {tuple(signal_mv.shape)} does not have one row for each of {len(leads)} leads",
+            field=name,
+            expected=f"[..., {len(leads)}, time]",
+            fix="pass `leads` with the name of each row, or transpose the signal",
+        )
 
 
 def _check_float(signal_mv: Array, name: str) -> None:

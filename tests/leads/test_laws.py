@@ -1,4 +1,3 @@
-import re
 import subprocess
 import sys
 
@@ -11,14 +10,12 @@ from hypothesis.extra import numpy as hnp
 
 from ecgscan_lab.errors import ArgumentError, LeadError
 from ecgscan_lab.leads import (
-    CHEST_LEADS,
     INDEPENDENT_LEADS,
     LEADS,
     LIMB_LEADS,
     LIMB_PROJECTOR,
-    canonical_lead,
-    canonical_order,
     derive_limb_leads,
+    derive_twelve_leads,
     einthoven_projection,
     goldberger_equations,
     limb_law_residuals,
@@ -29,7 +26,6 @@ from ecgscan_lab.leads import (
 few = settings(max_examples=40, deadline=None)
 
 METHODS = ("paper", "paper_raw", "zero_sum", "orthogonal")
-MIMIC_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
 
 millivolts = st.floats(-10, 10, allow_subnormal=False, width=32)
 limb_signals = hnp.arrays(np.float64, (6, 3), elements=millivolts)
@@ -39,54 +35,6 @@ def lawful_signal(seed: int = 0, time: int = 50) -> np.ndarray:
     rng = np.random.default_rng(seed)
     limb = derive_limb_leads(rng.normal(size=time), rng.normal(size=time))
     return np.concatenate([limb, rng.normal(size=(6, time))])
-
-
-# names and order ------------------------------------------------------------------------------------------------------
-
-
-def test_twelve_leads_in_the_clinical_order():
-    assert LEADS == ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-    assert LIMB_LEADS + CHEST_LEADS == LEADS
-    assert INDEPENDENT_LEADS == ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
-
-
-@few
-@given(st.sampled_from(LEADS), st.sampled_from(["upper", "lower", "title"]), st.sampled_from(["", " ", "\t", "  "]))
-def test_lead_names_ignore_case_and_blanks(name, case, blank):
-    assert canonical_lead(blank + getattr(name, case)() + blank) == name
-
-
-@pytest.mark.parametrize("name", ["", "aV", "V7", "MLII", "-aVR", "Vl", "I I", None, 3])
-def test_an_unknown_lead_is_refused_by_name(name):
-    with pytest.raises(LeadError, match=re.escape(repr(name))) as refused:
-        canonical_lead(name)
-    assert refused.value.field == "lead"
-
-
-def test_an_inverted_lead_is_told_to_flip_its_sign():
-    with pytest.raises(LeadError, match="flip the sign"):
-        canonical_lead("-aVR")
-
-
-@few
-@given(st.permutations(range(12)))
-def test_order_undoes_any_shuffle(shuffle):
-    signal = np.arange(12)[:, None]
-    order = canonical_order([LEADS[k].upper() for k in shuffle])
-    assert order.dtype.kind == "i"
-    np.testing.assert_array_equal(signal[list(shuffle)][order], signal)
-
-
-def test_order_of_a_mimic_record_swaps_two_leads():
-    np.testing.assert_array_equal(canonical_order(MIMIC_LEADS), [0, 1, 2, 3, 5, 4, 6, 7, 8, 9, 10, 11])
-
-
-def test_order_names_every_fault_at_once():
-    names = ["I", "i", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "Vx"]
-    with pytest.raises(LeadError) as refused:
-        canonical_order(names)
-    for fault in ("unknown leads: Vx", "duplicate leads: I", "missing leads: II, V6"):
-        assert fault in refused.value.what
 
 
 # laws and projections -------------------------------------------------------------------------------------------------
@@ -206,6 +154,80 @@ def test_min_max_scaling_breaks_the_laws_by_a_known_amount():
     residuals = limb_law_residuals((signal - low) / extent)
     np.testing.assert_allclose(residuals["II - (I + III)"], low / extent)
     np.testing.assert_allclose(residuals["aVR + aVL + aVF"], -3 * low / extent)
+
+
+def test_projector_equals_eq_6_on_leads_that_obey_goldberger_and_differs_elsewhere():
+    """P x is Eq. 6 on I, II, III when aVR, aVL, aVF follow from the refined three; otherwise P listens to them too."""
+    rng = np.random.default_rng(6)
+    three = rng.normal(size=(3, 20))
+    refined = np.stack(einthoven_projection(*three))
+    limb = np.concatenate([three, np.stack(goldberger_equations(*refined[:2]))])
+    np.testing.assert_allclose((LIMB_PROJECTOR @ limb)[:3], refined, atol=1e-13)
+    np.testing.assert_allclose(project_limb_leads(limb, LIMB_LEADS), LIMB_PROJECTOR @ limb, atol=1e-13)
+    limb[3:] = rng.normal(size=(3, 20))
+    assert np.abs((LIMB_PROJECTOR @ limb)[:3] - refined).max() > 0.1
+
+
+def test_eq_6_is_the_same_projector_restricted_to_what_three_leads_can_span():
+    """The 3 x 3 matrix of Eq. 6 is symmetric, idempotent, of trace 2, and fixes I + III = II, as P does for all six."""
+    eq_6 = np.stack(einthoven_projection(*np.eye(3)))
+    np.testing.assert_allclose(3 * eq_6, [[2, 1, -1], [1, 2, 1], [-1, 1, 2]], atol=1e-15)
+    np.testing.assert_allclose(eq_6 @ eq_6, eq_6, atol=1e-15)
+    assert np.trace(eq_6) == pytest.approx(2)
+    valid = derive_limb_leads(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
+    np.testing.assert_allclose(eq_6 @ valid[:3], valid[:3], atol=1e-15)
+    np.testing.assert_allclose(LIMB_PROJECTOR @ valid, valid, atol=1e-15)
+
+
+# eight leads, twelve leads --------------------------------------------------------------------------------------------
+
+
+@few
+@given(hnp.arrays(np.float64, (2, 8, 3), elements=millivolts))
+def test_twelve_leads_from_eight_obey_every_law_and_keep_the_eight(eight):
+    twelve = derive_twelve_leads(eight)
+    assert twelve.shape == (2, 12, 3)
+    for law, residual in limb_law_residuals(twelve).items():
+        np.testing.assert_allclose(residual, 0, atol=1e-14, err_msg=law)
+    np.testing.assert_array_equal(twelve[:, [LEADS.index(lead) for lead in INDEPENDENT_LEADS]], eight)
+
+
+def test_a_lawful_signal_is_its_eight_independent_leads():
+    signal = lawful_signal(8)
+    np.testing.assert_allclose(derive_twelve_leads(signal[[0, 1, *range(6, 12)]]), signal, atol=1e-15)
+
+
+@few
+@given(st.permutations(range(8)))
+def test_eight_leads_go_by_name(order):
+    eight = np.random.default_rng(9).normal(size=(8, 4)).astype(np.float32)
+    shuffled = derive_twelve_leads(eight[list(order)], [INDEPENDENT_LEADS[k].upper() for k in order])
+    np.testing.assert_array_equal(shuffled, derive_twelve_leads(eight))
+    tensor = derive_twelve_leads(torch.from_numpy(eight)[None])
+    assert tensor.dtype == torch.float32
+    np.testing.assert_allclose(tensor[0].numpy(), shuffled, atol=1e-6)
+
+
+def test_the_gradient_of_twelve_leads_reaches_all_eight():
+    eight = torch.randn(8, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    assert torch.autograd.gradcheck(derive_twelve_leads, (eight,))
+    gradient = torch.autograd.grad(derive_twelve_leads(eight).square().sum(), eight)[0]
+    assert bool((gradient != 0).all())
+
+
+@pytest.mark.parametrize(
+    ("leads", "error", "field"),
+    [
+        (INDEPENDENT_LEADS[:7], ArgumentError, "independent_mv"),
+        (("I", "III", *INDEPENDENT_LEADS[2:]), LeadError, "leads"),
+        (("I", "I", *INDEPENDENT_LEADS[2:]), LeadError, "leads"),
+        (("I", "lead 2", *INDEPENDENT_LEADS[2:]), LeadError, "lead"),
+    ],
+)
+def test_only_the_eight_independent_leads_make_twelve(leads, error, field):
+    with pytest.raises(error) as refused:
+        derive_twelve_leads(np.zeros((8, 4)), leads)
+    assert refused.value.field == field
 
 
 # tensors, NaN, and what is refused ------------------------------------------------------------------------------------
