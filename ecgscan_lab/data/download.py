@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -296,23 +297,35 @@ def _check_room(part: _Part, file: PublishedFile) -> None:
 @contextmanager
 def _locked(part: Path) -> Iterator[None]:
     """One process at a time writes a part; the others are told so rather than spoil it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows opens files for writing exclusively enough
-        yield
-        return
     lock = part.with_name(part.name + ".lock")
     with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = lock.exists() and lock.stat().st_ino == os.fstat(handle.fileno()).st_ino
-        except BlockingIOError:
-            held = False
-        if not held:
+        if not _take(handle.fileno(), lock):
             raise FetchError(
                 f"another process is fetching {part.stem}", file=part, field="folder", fix="wait until it is done"
             )
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)
+            with suppress(OSError):  # Windows keeps a file that is still open
+                lock.unlink()
+    if sys.platform == "win32":
+        with suppress(OSError):
+            lock.unlink()
+
+
+def _take(handle: int, lock: Path) -> bool:
+    """Lock an open file until it is closed, or its process ends."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            return True
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:  # a disk that knows no locks
+        return True
+    return lock.exists() and lock.stat().st_ino == os.fstat(handle).st_ino

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ecgscan_lab.data.json_schema import schema_violations
@@ -165,7 +165,8 @@ def parse_manifest(fields: Any, file: Path | None = None) -> Manifest:
     chosen = fields["default_record_set"]
     if (chosen is None) != (not fields["record_sets"]) or (chosen is not None and chosen not in fields["record_sets"]):
         raise ManifestError("default_record_set names no record set", file=file, field="default_record_set")
-    for path in [*(entry.path for entry in files), *(entry["glob"] for entry in fields["expected"])]:
+    inside = [*files, *([archive] if archive is not None else [])]
+    for path in [*(entry.path for entry in inside), *(entry["glob"] for entry in fields["expected"])]:
         safe_relative(path, file)
     return Manifest(
         name=fields["name"],
@@ -193,9 +194,9 @@ def safe_relative(path: str, file: Path | None = None) -> str:
         >>> safe_relative("records100/00000/00001_lr.hea")
         'records100/00000/00001_lr.hea'
     """
-    parts = PurePosixPath(path).parts
-    bad = not path or path.startswith("/") or any(mark in path for mark in "\\:") or not path.isprintable()
-    if bad or not parts or any(part in ("..", ".") for part in path.split("/")):
+    # Windows drops dots and blanks at the end of a name, so that ".. " climbs there; "" is a root or an empty name.
+    odd = any(not part or part != part.rstrip(". ") for part in path.split("/"))
+    if odd or any(mark in path for mark in "\\:") or not path.isprintable():
         raise ManifestError(f"{path[:80]!r} leaves the folder", file=file, field="path", expected="a path inside it")
     return path
 
