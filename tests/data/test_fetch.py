@@ -25,6 +25,7 @@ from ecgscan_lab import cli
 from ecgscan_lab.data import disk
 from ecgscan_lab.data import fetch as fetch_module
 from ecgscan_lab.data.checksum_lists import listed_files, with_digests
+from ecgscan_lab.data.disk import check_file
 from ecgscan_lab.data.download import download, open_url
 from ecgscan_lab.data.fetch import fetch_data
 from ecgscan_lab.data.manifest import Manifest, PublishedFile, load_manifest, manifest_names, parse_manifest
@@ -54,6 +55,8 @@ class Page:
     redirect: str | None = None
     says_length: bool = True
     knows_ranges: bool = True
+    asks_no_validator: bool = False  # resumes whatever it was asked, changed or not
+    shift: int = 0  # resumes so many bytes behind the place that it was asked for
     waits: threading.Event | None = None  # the second half of the body waits for it
 
 
@@ -109,8 +112,8 @@ def _answer(handler: BaseHTTPRequestHandler, site: Site) -> None:
         handler.end_headers()
         return
     start = 0
-    if asked and page.knows_ranges and handler.headers.get("If-Range") == page.etag:
-        start = int(asked.removeprefix("bytes=").rstrip("-"))
+    if asked and page.knows_ranges and (page.asks_no_validator or handler.headers.get("If-Range") == page.etag):
+        start = int(asked.removeprefix("bytes=").rstrip("-")) + page.shift
     if asked and start >= len(page.content) > 0:
         handler.send_response(416)
         handler.send_header("Content-Length", "0")
@@ -260,6 +263,28 @@ def test_a_resumption_never_mixes_two_versions(site, tmp_path, fault):
         (tmp_path / "x.dat.part.json").unlink()
     new = site.put("x.dat", CONTENT, etag='"v2"', knows_ranges=fault != "no ranges")
     assert download(new, tmp_path, **QUICK).path.read_bytes() == CONTENT
+
+
+def test_without_a_validator_nothing_is_resumed(site, tmp_path):
+    old = site.put("x.dat", b"o" * len(CONTENT), cuts=[100_000], etag=None)
+    with pytest.raises(FetchError):
+        download(old, tmp_path, retries=0, **QUICK)
+    new = replace(site.put("x.dat", CONTENT, etag=None, asks_no_validator=True), sha256=None)
+    assert download(new, tmp_path, **QUICK).path.read_bytes() == CONTENT
+    assert site.asked[-1][1] is None
+
+
+def test_a_server_that_resumes_at_another_place_is_asked_from_the_start(site, tmp_path):
+    file = replace(site.put("x.dat", CONTENT, cuts=[1000], shift=7), sha256=None)
+    assert download(file, tmp_path, **QUICK).path.read_bytes() == CONTENT
+    assert [asked for _, asked in site.asked] == [None, "bytes=1000-", None]
+
+
+def test_a_file_of_another_size_is_told_without_a_digest(tmp_path):
+    (tmp_path / "x").write_bytes(b"12")
+    assert check_file(tmp_path / "x", PublishedFile("x", "", n_bytes=2))
+    with pytest.raises(IntegrityError, match="2 bytes"):
+        check_file(tmp_path / "x", PublishedFile("x", "", n_bytes=3))
 
 
 def test_a_part_that_was_whole_already_is_only_renamed(site, tmp_path):
@@ -433,9 +458,12 @@ def records_manifest(site: Site, **changes: Any) -> Manifest:
     return toy_manifest(site, **{**found, **changes})
 
 
-def test_a_limit_takes_whole_records_in_the_publisher_s_order_and_tables(site, tmp_path):
+def test_a_limit_takes_whole_records_in_the_publisher_s_order_and_tables(site, tmp_path, capsys):
     manifest = records_manifest(site)
-    done = fetch_data(manifest, tmp_path, limit=2, **QUICK)
+    done = fetch_data(manifest, tmp_path, limit=2, progress=True, **QUICK)
+    bars = capsys.readouterr().err
+    assert "table.csv: 100%" in bars
+    assert "records: 100%" in bars
     records = ["data/01.dat", "data/01.hea", "data/02.dat", "data/02.hea"]
     assert names_in(tmp_path) == ["SHA256SUMS.txt", *records, RECEIPT, "table.csv"]
     assert (done.files, done.fresh, done.recorded) == (6, 6, ("SHA256SUMS.txt",))
@@ -459,7 +487,7 @@ def test_all_records_are_complete_and_a_changed_byte_is_found(site, tmp_path):
 
 def test_a_record_that_differs_from_the_list_stops_the_fetch(site, tmp_path):
     manifest = records_manifest(site)
-    site.pages["/data/02.hea"].content = b"tampered"
+    site.put("data/02.hea", b"tampered")
     with pytest.raises(IntegrityError, match=r"02\.hea"):
         fetch_data(manifest, tmp_path, **QUICK)
     assert "data/02.hea" not in names_in(tmp_path)

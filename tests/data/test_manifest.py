@@ -177,8 +177,10 @@ def test_what_is_no_manifest_is_a_manifest_error(tmp_path, content):
         load_manifest(tmp_path / "missing.json")
 
 
+# JSON Schema takes 1.0 for an integer; here a whole number is written without a point.
+fractions = st.floats(allow_nan=False, allow_infinity=False).filter(lambda value: not value.is_integer())
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=False) | st.text(max_size=3),
+    st.none() | st.booleans() | st.integers(-3, 3) | fractions | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=6,
 )
@@ -209,6 +211,12 @@ def test_the_validator_agrees_with_jsonschema_on_mutated_manifests(data):
     if not expected:
         with pytest.raises(ManifestError):
             parse_manifest(mutated)
+
+
+def test_true_is_not_one():
+    assert list(schema_violations(True, {"enum": [1]})) != []
+    assert list(schema_violations(1, {"enum": [1]})) == []
+    assert list(schema_violations(True, {"type": "integer"})) != []
 
 
 def test_a_schema_that_promises_an_unknown_check_is_refused():
