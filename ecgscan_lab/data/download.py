@@ -180,7 +180,7 @@ def _begun(part: _Part, file: PublishedFile) -> _Part:
     if part.size:
         try:
             said = json.loads(part.note.read_text(encoding="utf-8"))
-            if said["url"] == file.url:
+            if said["url"] == file.url and said["validator"]:
                 return _Part(part.path, said["url"], str(said["validator"]), said["total"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
