@@ -1,4 +1,4 @@
-"""The command line: `tour` runs the guided notebook, `render` draws pages, `notebooks` builds or checks notebooks."""
+"""The command line: `tour` the guided notebook, `data` corpora, `render` pages, `notebooks` build and check."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from ecgscan_lab import __version__
 from ecgscan_lab.data import FOLDER_KINDS, known_sources
+from ecgscan_lab.data.commands import add_data_verb, run_data
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError
 from ecgscan_lab.nb.judgements import is_judgement, judgement_rows
 from ecgscan_lab.nb.tables import format_value
@@ -147,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     tour.add_argument("--open", action="store_true", help="open the report in a browser when done")
     tour.set_defaults(run=_tour)
 
+    add_data_verb(commands, common, lambda args: run_data(args, print))
     _add_render(commands, common)
 
     notebooks = commands.add_parser(
