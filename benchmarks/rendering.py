@@ -122,6 +122,37 @@ def degraded_pages(preset: str, count: int, jpeg: bool) -> Callable[[int], np.nd
     return lambda n_threads: draw_pages(signals, 100.0, pages, (448, 448), degrade=params, out=out, n_threads=n_threads)
 
 
+def torch_backend_rates(passes: int) -> dict[str, float]:
+    """Clean 448 x 448 pages a second of the torch backend: on one CPU thread, forward and backward, and on a GPU."""
+    import torch
+
+    from ecgscan_lab.render.raster_torch import draw_batch, prepare_pages
+
+    torch.set_num_threads(1)
+    rates = {}
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    for device in devices:
+        count = 16 if device == "cpu" else 512
+        signals = torch.from_numpy(recordings(count, 100.0)).to(device)
+        pages = [sample_page(np.random.default_rng(i), PageSpec()) for i in range(count)]
+        prepared = prepare_pages(pages, (448, 448), 100.0, signals.shape[2], signals.device)
+
+        def forward(signals=signals, prepared=prepared, fused=device == "cuda") -> None:  # type: ignore[no-untyped-def]
+            draw_batch(signals, 100.0, prepared, dtype=torch.uint8, compile=fused)
+            if signals.is_cuda:
+                torch.cuda.synchronize()
+
+        def backward(signals=signals, prepared=prepared) -> None:  # type: ignore[no-untyped-def]
+            leaf = signals.clone().requires_grad_()
+            draw_batch(leaf, 100.0, prepared).sum().backward()
+            if signals.is_cuda:
+                torch.cuda.synchronize()
+
+        rates[device] = pages_per_s(forward, count, passes)
+        rates[f"{device}_with_gradient"] = pages_per_s(backward, count, passes)
+    return rates
+
+
 def image_kit_rate(pages: int) -> float | None:
     """Pages a second of ecg-image-kit at 2200 x 1700, or None where ECGSCAN_IMAGE_KIT names no checkout."""
     if not os.environ.get("ECGSCAN_IMAGE_KIT"):
@@ -173,9 +204,7 @@ def main() -> None:
         for name, (size, base, _) in CLEAN.items():
             peer = matplotlib_pages(base, size, recordings(4, 100.0), 100.0)
             rates[name.replace("clean", "matplotlib")] = pages_per_s(peer, 4, 5)
-        from ecgscan_lab.render.raster_torch import time_draw_batch
-
-        torch_rates = time_draw_batch()
+        torch_rates = torch_backend_rates(passes=5)
         growth = memory_growth_mb(10_000)
     rates["image_kit_2200x1700"] = kit = None if quick else image_kit_rate(7)
     for name, rate in rates.items():
