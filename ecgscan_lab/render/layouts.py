@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ecgscan_lab.leads import CHEST_LEADS, LIMB_LEADS
 
 CABRERA_LIMB_LEADS = ("aVL", "I", "-aVR", "II", "aVF", "III")
@@ -11,6 +13,7 @@ LAYOUTS: dict[str, tuple[int, int]] = {"3x4": (3, 4), "6x2": (6, 2), "12x1": (12
 """Name -> (rows, columns). Leads run down each column: limb leads first, then V1 to V6."""
 
 
+@lru_cache(maxsize=16)
 def lead_rows(layout: str, cabrera: bool = False) -> tuple[tuple[str, ...], ...]:
     """Arrange the twelve leads in rows.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ class Segment(NamedTuple):
     label: str
 
 
+@lru_cache(maxsize=256)
 def page_segments(page: PageSpec) -> tuple[Segment, ...]:
     """Lay out the leads and the rhythm strips.
 
