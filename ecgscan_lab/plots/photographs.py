@@ -58,6 +58,6 @@ def plot_overlay(
     return describe(
         figure,
         f"A photograph of an ECG page with the fitted {fit.page.layout} page drawn over it in blue, whole and close "
-        f"up at {shown.name}. Grid crossings lie {fit.residual_mm:.2f} mm (root mean square) from the bent page model and "
-        f"{fit.flat_residual_mm:.2f} mm from a flat one.",
+        f"up at {shown.name}. Grid crossings lie {fit.residual_mm:.2f} mm (root mean square) from the bent page model "
+        f"and {fit.flat_residual_mm:.2f} mm from a flat one.",
     )

@@ -19,6 +19,7 @@ CELL_PX = 24.0
 WINDOW = 256
 LEAST_PIXELS, MOST_PIXELS = 160, 120_000_000
 LEAST_CROSSINGS, MOST_CROSSINGS = 60, 40_000
+MOST_SEEDS = 24
 
 LEAST_SEED, LEAST_QUALITY = 0.3, 0.2
 """Regularity of the lines, 0 to 1, that is asked of the first crossing and of every other."""
@@ -150,7 +151,7 @@ def _stretch(small: np.ndarray, shape: tuple[int, ...], step: int) -> np.ndarray
 
 
 def _window_lattices(darkness: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """(centre, cell, score) of the regular windows, best first; a cell's columns step to the next line of each family."""
+    """(centre, cell, score) of the regular windows, best first; a cell's columns step from line to line."""
     size = min(WINDOW, *darkness.shape)
     taper = np.hanning(size + 2)[1:-1]
     taper = (taper[:, None] * taper).astype(np.float32)
@@ -163,13 +164,31 @@ def _window_lattices(darkness: np.ndarray) -> list[tuple[np.ndarray, np.ndarray,
             if pair is not None:
                 frequencies, score = pair
                 found.append((np.array([left, top]) + (size - 1) / 2, np.linalg.inv(frequencies), score))
-    found.sort(key=lambda entry: -entry[2])
+    found = [_settle_cell(darkness, *entry) for entry in sorted(found, key=lambda entry: -entry[2])[:MOST_SEEDS]]
     if not found:
         return []
     good = [entry for entry in found if entry[2] > 0.4 * found[0][2]]
     periods = np.log([np.sqrt(abs(np.linalg.det(entry[1]))) for entry in good])
     centre = np.median(periods)
     return [entry for entry, period in zip(good, periods, strict=True) if abs(period - centre) < 0.25]
+
+
+def _settle_cell(
+    darkness: np.ndarray, centre: np.ndarray, cell: np.ndarray, score: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Undo a cell that spans several lines: keep the largest that has lines at its edges and nowhere else."""
+    quality = {part: _settled(darkness, centre, cell / part)[2] for part in (1, 2, 3)}
+    part = next(part for part in quality if quality[part] >= 0.6 * max(quality.values()))
+    return centre, cell / part, score
+
+
+def _settled(darkness: np.ndarray, centre: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Move a place to the crossing beside it: (where that is, strength of its lines, their regularity)."""
+    point, cells = centre[None], cell[None]
+    for _ in range(3):
+        offset, strength, quality = _measure(darkness, point, cells)
+        point = point + np.einsum("nij,nj->ni", cells, offset)
+    return point[0], strength[0], float(quality[0])
 
 
 def _starts(length: int, size: int) -> np.ndarray:
@@ -354,14 +373,10 @@ class _Net:
 def _grow(darkness: np.ndarray, centre: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Follow the lines outwards from one window: (line numbers, points, quality) of the crossings."""
     net = _Net()
-    point, cells, offset = centre[None, :], cell[None], np.zeros((1, 2))
-    for _ in range(3):
-        offset, strength, quality = _measure(darkness, point, cells)
-        point = point + np.einsum("nij,nj->ni", cells, offset)
+    start, level, regularity = _settled(darkness, centre, cell)
     frontier = np.zeros((1, 2), int)
-    if quality[0] >= LEAST_SEED:
-        net.put(frontier, point, cells, quality)
-    level = strength[0]
+    if regularity >= LEAST_SEED:
+        net.put(frontier, start[None], cell[None], np.array([regularity]))
     border = np.array(darkness.shape[::-1]) - 1
     while net.have.any() and len(wanted := net.wanted(frontier)) and net.have.sum() < MOST_CROSSINGS:
         point, cells = net.predict(wanted)
