@@ -1,4 +1,4 @@
-"""The command line: `tour` runs the guided notebook, `render` draws pages, `notebooks` builds or checks notebooks."""
+"""The command line: `tour` the guided notebook, `data` corpora, `render` pages, `notebooks` build and check."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ecgscan_lab import __version__
+from ecgscan_lab.data import FOLDER_KINDS, known_sources
+from ecgscan_lab.data.commands import add_data_verb, run_data
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError
 from ecgscan_lab.nb.judgements import is_judgement, judgement_rows
 from ecgscan_lab.nb.tables import format_value
@@ -45,7 +47,7 @@ def run_tour(
     """Run the tour notebook, add its cost to the run's results.json, and write report.html beside it.
 
     Args:
-        data: "synthetic", "ptbxl:FOLDER" or "cohort:FOLDER".
+        data: what `data.load_cohort` takes: "synthetic", "ptbxl:FOLDER", "cohort:FOLDER", ...
         profile: "smoke", "quick" or "full".
         out: folder for all that the run leaves behind; None: `ecgscan-tour/<data>-<profile>` in the current folder.
             Running again into the same folder replaces the files that a tour writes and touches no others.
@@ -98,10 +100,8 @@ def absolute_data(data: str) -> str:
     kind, colon, folder = data.partition(":")
     if data == "synthetic":
         return data
-    if kind not in {"ptbxl", "cohort"} or not colon or not folder:
-        raise ArgumentError(
-            f"cannot read data {data!r}", field="data", expected="synthetic, ptbxl:FOLDER or cohort:FOLDER"
-        )
+    if kind not in FOLDER_KINDS or not colon or not folder:
+        raise ArgumentError(f"cannot read data {data!r}", field="data", expected=known_sources())
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
         raise ArgumentError("no such folder", file=path, field="data", fix="name the folder that holds the records")
@@ -141,13 +141,14 @@ def _parser() -> argparse.ArgumentParser:
     tour = commands.add_parser(
         "tour", parents=[common], help="the guided tour: records, pages, training, tables, one HTML report"
     )
-    tour.add_argument("--data", default="synthetic", help="synthetic (default), ptbxl:FOLDER or cohort:FOLDER")
+    tour.add_argument("--data", default="synthetic", help=f"one of {known_sources()} (default: synthetic)")
     tour.add_argument("--profile", default="quick", choices=PROFILES, help="how much to compute (default: quick)")
     tour.add_argument("--out", metavar="FOLDER", help="where results go (default: ecgscan-tour/<data>-<profile>)")
     tour.add_argument("--seed", type=int, default=0, help="seed of every random choice (default: 0)")
     tour.add_argument("--open", action="store_true", help="open the report in a browser when done")
     tour.set_defaults(run=_tour)
 
+    add_data_verb(commands, common, lambda args: run_data(args, print))
     _add_render(commands, common)
 
     notebooks = commands.add_parser(

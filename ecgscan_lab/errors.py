@@ -52,6 +52,30 @@ class LabelError(EcgScanLabError):
     """A label or task is unknown, or a label set cannot be evaluated."""
 
 
+class ManifestError(EcgScanLabError):
+    """A manifest is unknown, unreadable, or does not follow `data_manifests/schema.json`."""
+
+
+class LicenceError(EcgScanLabError):
+    """The publisher asks for an account, or for an agreement that only the reader can give."""
+
+
+class FetchError(EcgScanLabError):
+    """A download failed: no connection, no such file, a refused redirect, a folder that cannot be written."""
+
+
+class IntegrityError(FetchError):
+    """A file has another size or digest than its publisher lists, or cannot be shown to be whole."""
+
+
+class DiskFullError(FetchError):
+    """The disk has no room for a download or for what an archive holds."""
+
+
+class ArchiveError(FetchError):
+    """An archive is damaged, or holds what no data set needs: links, paths outside the folder, a bomb."""
+
+
 class SplitError(EcgScanLabError):
     """A split is empty, unknown, or shares a patient with another one."""
 

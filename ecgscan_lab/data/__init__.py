@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
+
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.types import Cohort
 
-__all__ = ["load_cohort"]
+__all__ = ["FOLDER_KINDS", "known_sources", "load_cohort"]
 
 DEFAULT_SYNTHETIC_RECORDS = 2000
+
+# Kind of a source -> module and function that load its folder. The one list of kinds: the command line reads it too.
+FOLDER_KINDS = {
+    "ptbxl": ("ecgscan_lab.data.corpora", "load_ptbxl"),
+    "cohort": ("ecgscan_lab.data.cohort", "load_folder"),
+    "mimic": ("ecgscan_lab.data.mimic", "load_mimic"),
+    "cpsc2018": ("ecgscan_lab.data.cpsc", "load_cpsc"),
+    "csn": ("ecgscan_lab.data.csn", "load_csn"),
+    "code_test": ("ecgscan_lab.data.code", "load_code_test"),
+    "code15": ("ecgscan_lab.data.code", "load_code15"),
+    "georgia": ("ecgscan_lab.data.georgia", "load_georgia"),
+    "ludb": ("ecgscan_lab.data.ludb", "load_ludb"),
+    "sph": ("ecgscan_lab.data.sph", "load_sph"),
+}
+
+
+def known_sources() -> str:
+    """All sources in words: "synthetic, ptbxl:FOLDER, cohort:FOLDER, ..."."""
+    return ", ".join(["synthetic", *(f"{kind}:FOLDER" for kind in FOLDER_KINDS)])
 
 
 def load_cohort(
@@ -23,8 +44,9 @@ def load_cohort(
     """Load a cohort by one word or one address, as notebooks and the command line do.
 
     Args:
-        source: "synthetic" (made here, no files), "ptbxl:FOLDER" (the official layout), or "cohort:FOLDER" (a folder of
-            one's own with a `cohort.csv`, see `cohort.load_folder`).
+        source: "synthetic" (made here, no files), "cohort:FOLDER" (a folder of one's own with a `cohort.csv`, see
+            `cohort.load_folder`), or a corpus in its published layout: "ptbxl:FOLDER", "mimic:", "cpsc2018:", "csn:",
+            "code_test:", "code15:", "georgia:", "ludb:" or "sph:", each with what its loader (`FOLDER_KINDS`) says.
         n_records: about this many records; None takes 2000 synthetic ones, or all of a folder.
         seed: seed of synthetic records, of a drawn subset, and of drawn splits.
         fs_hz: rate of every record in hertz.
@@ -33,11 +55,12 @@ def load_cohort(
         progress: show a progress bar while reading files.
 
     Returns:
-        Records with patient-disjoint splits and named tasks.
+        Records with patient-disjoint splits and named tasks. CODE-test has the split "test" only, MIMIC-IV-ECG "train"
+        and "val" and no tasks.
 
     Raises:
         ArgumentError: the source is unknown.
-        EcgScanLabError: as `synthetic_cohort`, `load_ptbxl` and `load_folder` do.
+        EcgScanLabError: as `synthetic_cohort` and the loaders do.
 
     Example:
         >>> cohort = load_cohort("synthetic", n_records=40, seed=0)
@@ -50,18 +73,15 @@ def load_cohort(
 
         n = DEFAULT_SYNTHETIC_RECORDS if n_records is None else n_records
         return synthetic_cohort(n, seed=seed, fs_hz=fs_hz, duration_s=duration_s)
-    if kind not in ("ptbxl", "cohort") or not folder:
+    if kind not in FOLDER_KINDS or not folder:
         raise ArgumentError(
             f"unknown source {source!r}",
             field="source",
-            expected='"synthetic", "ptbxl:FOLDER" or "cohort:FOLDER"',
+            expected=known_sources(),
             fix="write the folder after a colon, for instance ptbxl:data/ptb-xl",
         )
-    from ecgscan_lab.data.cohort import load_folder
-    from ecgscan_lab.data.corpora import load_ptbxl
-
-    load = load_ptbxl if kind == "ptbxl" else load_folder
-    return load(
+    module, name = FOLDER_KINDS[kind]
+    cohort: Cohort = getattr(importlib.import_module(module), name)(
         folder,
         fs_hz=fs_hz,
         duration_s=duration_s,
@@ -70,3 +90,4 @@ def load_cohort(
         max_bad_share=max_bad_share,
         progress=progress,
     )
+    return cohort

@@ -63,7 +63,7 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     Raises:
         RecordError: it is missing, unreadable, no regular file, empty, or larger than `max_bytes`.
     """
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         if not 0 < n_bytes <= max_bytes:
             raise RecordError(
@@ -89,7 +89,7 @@ def read_span(path: Path, start: int, n_bytes: int) -> tuple[bytes, int]:
     Raises:
         RecordError: the file is missing, unreadable, no regular file, or too short.
     """
-    with _open_regular(path) as file:
+    with open_regular(path) as file:
         available = os.fstat(file.fileno()).st_size - start
         if available < n_bytes:
             raise RecordError(
@@ -106,8 +106,12 @@ def read_span(path: Path, start: int, n_bytes: int) -> tuple[bytes, int]:
 
 
 @contextmanager
-def _open_regular(path: Path) -> Iterator[BinaryIO]:
-    """A regular file open for reading; whatever the system says against it becomes a `RecordError`."""
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """A regular file open for reading.
+
+    Raises:
+        RecordError: it is missing, unreadable or no regular file; whatever the system says while it is read.
+    """
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -8,20 +8,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 
 from ecgscan_lab.data.paths import inside
-from ecgscan_lab.data.resampling import check_rate_and_length
+from ecgscan_lab.data.resampling import bridge_gaps, check_rate_and_length
 from ecgscan_lab.data.splits import check_assignment, check_splits, find_duplicate_signals, find_leaking_copies
 from ecgscan_lab.data.wfdb_records import OnMissing, read_record
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, RecordError, TooManyBadRecordsError
 from ecgscan_lab.types import SPLITS, Cohort, EcgRecord, SkippedRecord
 
+SHARED_PATIENTS = "patients in more than one split: the split is by record"
+
+Gaps = Literal["keep", "skip", "fill"]
+
 
 @dataclass(frozen=True)
 class RecordRow:
-    """One row of a table of records: where the record lies, and all that the table says about it."""
+    """One row of a table of records: where the record lies, and all that the table says about it.
+
+    `path` has no suffix: the file is `path` + `suffix`, and `member` its row where it holds many records.
+    """
 
     record_id: str
     path: Path
@@ -30,6 +38,8 @@ class RecordRow:
     fold: int | None = None
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     report: str = ""
+    suffix: str = ".hea"
+    member: int | None = None
 
     @property
     def patient(self) -> str:
@@ -39,7 +49,11 @@ class RecordRow:
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """How records are read; the keywords of `load_ptbxl` and `load_folder` by the same names."""
+    """How records are read; the keywords of `load_ptbxl` and `load_folder` by the same names.
+
+    Beyond those: `unit_mv` as for `read_record`; `gaps` within a record: "keep" them as NaN, "skip" such records, or
+    "fill" them by straight lines; `zero_after_s` sets all that follows to 0 mV.
+    """
 
     fs_hz: float = 100.0
     duration_s: float = 10.0
@@ -48,9 +62,18 @@ class ReadingOptions:
     on_missing: OnMissing = "error"
     allow_flat: bool = False
     progress: bool = False
+    unit_mv: float | None = None
+    gaps: Gaps = "keep"
+    zero_after_s: float | None = None
 
     def __post_init__(self) -> None:
         check_rate_and_length(self.fs_hz, self.duration_s)
+        if self.zero_after_s is not None and not 0.0 < self.zero_after_s <= self.duration_s:
+            raise ArgumentError(
+                f"zero_after_s is {self.zero_after_s!r}", field="zero_after_s", expected="seconds within duration_s"
+            )
+        if self.gaps not in get_args(Gaps):
+            raise ArgumentError(f"gaps is {self.gaps!r}", field="gaps", expected=f"one of {', '.join(get_args(Gaps))}")
         if not 0.0 <= self.max_bad_share <= 1.0:
             raise ArgumentError(f"max_bad_share is {self.max_bad_share!r}", field="max_bad_share", expected="0 to 1")
 
@@ -65,6 +88,9 @@ def load_rows(
     n_records: int | None = None,
     seed: int = 0,
     descriptions: Mapping[str, str] | None = None,
+    notes: Mapping[str, int] | None = None,
+    required_splits: Iterable[str] = SPLITS,
+    split_by_record: bool = False,
 ) -> Cohort:
     """Read the records of a table into a cohort.
 
@@ -77,6 +103,9 @@ def load_rows(
         n_records: read about this many, drawn by `choose_rows`; None reads all.
         seed: seed of that draw.
         descriptions: class name -> plain words.
+        notes: sentences about the table for `repairs`, each with its count.
+        required_splits: splits that must not be empty.
+        split_by_record: let patients sit in several splits, and count them in `repairs`; only to repeat published work.
 
     Returns:
         The cohort, whose `signals_mv` and records share one array.
@@ -87,13 +116,23 @@ def load_rows(
     """
     n_listed = len(rows)
     if options.only_present:
-        rows = [row for row in rows if _header_of(row).exists()]
-    check_assignment([r.record_id for r in rows], [r.patient for r in rows], [r.split for r in rows])
-    notes = {"listed without files; left out by only_present": n_listed - len(rows)}
+        rows = [row for row in rows if _file_of(row).exists()]
+    patients = [row.record_id if split_by_record else row.patient for row in rows]
+    check_assignment([row.record_id for row in rows], patients, [row.split for row in rows], required_splits)
     if n_records is not None:
         rows = choose_rows(rows, n_records, seed)
     records, signals_mv, skipped = _read_all(folder, rows, options)
-    return assemble_cohort(name, records, signals_mv, tasks, skipped=skipped, notes=notes, descriptions=descriptions)
+    return assemble_cohort(
+        name,
+        records,
+        signals_mv,
+        tasks,
+        skipped=skipped,
+        notes={**(notes or {}), "listed without files; left out by only_present": n_listed - len(rows)},
+        descriptions=descriptions,
+        required_splits=required_splits,
+        split_by_record=split_by_record,
+    )
 
 
 def choose_rows(rows: Sequence[RecordRow], n_records: int, seed: int) -> list[RecordRow]:
@@ -143,6 +182,7 @@ def assemble_cohort(
     notes: Mapping[str, int] | None = None,
     descriptions: Mapping[str, str] | None = None,
     required_splits: Iterable[str] = SPLITS,
+    split_by_record: bool = False,
 ) -> Cohort:
     """Make a cohort of records and the array that holds their signals; part identical signals in two splits.
 
@@ -159,6 +199,7 @@ def assemble_cohort(
         notes: further sentences for `repairs`, each with its count; those of count 0 are dropped.
         descriptions: class name -> plain words.
         required_splits: splits that must not be empty.
+        split_by_record: as for `load_rows`.
 
     Returns:
         The cohort, hashed, with `signals_mv` already in place: the signals exist once in memory.
@@ -181,6 +222,9 @@ def assemble_cohort(
     for record in records:
         # What follows a colon (lead names, counts) belongs to one record; the sentence before it is what is counted.
         repairs.update({sentence.partition(": ")[0] for sentence in record.provenance.get("repairs", ())})
+    if split_by_record:
+        pairs_of = {(record.patient_id, record.split) for record in records}
+        repairs[SHARED_PATIENTS] += sum(n > 1 for n in Counter(patient for patient, _ in pairs_of).values())
     viewed = tuple(replace(record, signal_mv=row) for record, row in zip(records, signals_mv, strict=True))
     cohort = Cohort(
         name=name,
@@ -192,7 +236,11 @@ def assemble_cohort(
         descriptions=dict(descriptions or {}),
     )
     cohort.__dict__["signals_mv"] = signals_mv  # fills the cached property: no second copy of the signals
-    check_splits(cohort, required_splits)
+    if split_by_record:
+        ids = [record.record_id for record in viewed]
+        check_assignment(ids, ids, [record.split for record in viewed], required_splits)
+    else:
+        check_splits(cohort, required_splits)
     return cohort
 
 
@@ -241,23 +289,25 @@ def _read_all(
 
 
 def _read_row(folder: Path, row: RecordRow, options: ReadingOptions) -> EcgRecord:
-    header = _header_of(row)
-    if not inside(folder, header):
+    file = _file_of(row)
+    if not inside(folder, file):
         raise RecordError(
             "the record is a link out of its folder",
-            file=header,
+            file=file,
             expected="a file inside the folder of the table",
             fix="copy the file there",
         )
     record = read_record(
-        header,
+        file,
         fs_hz=options.fs_hz,
         duration_s=options.duration_s,
         on_missing=options.on_missing,
         allow_flat=options.allow_flat,
+        member=row.member,
+        unit_mv=None if row.suffix == ".hea" else options.unit_mv,
     )
     return replace(
-        record,
+        _finished(record, file, options),
         record_id=row.record_id,
         patient_id=row.patient_id,
         labels={**record.labels, **row.labels},
@@ -265,6 +315,33 @@ def _read_row(folder: Path, row: RecordRow, options: ReadingOptions) -> EcgRecor
         split=row.split,
         fold=row.fold,
     )
+
+
+def _finished(record: EcgRecord, file: Path, options: ReadingOptions) -> EcgRecord:
+    """The record with its gaps treated, and silence after `zero_after_s`."""
+    signal_mv = record.signal_mv
+    repairs = list(record.provenance["repairs"])
+    if options.gaps != "keep":
+        n_recorded = round(record.provenance["native_n_samples"] / record.provenance["native_fs_hz"] * record.fs_hz)
+        inside_mv = signal_mv[:, :n_recorded]
+        gaps = np.isnan(inside_mv)
+        if gaps.any() and options.gaps == "skip":
+            raise RecordError(
+                f"samples were not recorded (NaN): {int(gaps.sum())}",
+                file=file,
+                field="gaps",
+                expected="every sample",
+                fix='pass gaps="keep" or gaps="fill"',
+            )
+        if gaps.any():
+            filled = np.stack([bridge_gaps(lead, gap) for lead, gap in zip(inside_mv, gaps, strict=True)])
+            signal_mv = np.concatenate([filled.astype(np.float32), signal_mv[:, n_recorded:]], axis=1)
+            repairs.append(f"gaps filled by straight lines: {int(gaps.sum())} samples")
+    if options.zero_after_s is not None:
+        signal_mv = signal_mv.copy()
+        signal_mv[:, round(options.zero_after_s * record.fs_hz) :] = 0.0
+        repairs.append("zeros from a given second on")
+    return replace(record, signal_mv=signal_mv, provenance={**record.provenance, "repairs": repairs})
 
 
 def _too_many(
@@ -286,8 +363,8 @@ def _too_many(
     )
 
 
-def _header_of(row: RecordRow) -> Path:
-    return row.path.parent / f"{row.path.name}.hea"
+def _file_of(row: RecordRow) -> Path:
+    return row.path.parent / f"{row.path.name}{row.suffix}"
 
 
 def _quotas(sizes: Mapping[str, int], n_records: int) -> dict[str, int]:

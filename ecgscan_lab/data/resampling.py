@@ -79,7 +79,7 @@ def _resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray
     gaps = np.isnan(signal_mv)
     has_gaps = bool(gaps.any())
     if has_gaps:
-        signal_mv = np.stack([_bridge(lead, gap) for lead, gap in zip(signal_mv, gaps, strict=True)])
+        signal_mv = np.stack([bridge_gaps(lead, gap) for lead, gap in zip(signal_mv, gaps, strict=True)])
     last = gaps.shape[1] - 1
     first_mv = signal_mv[:, :1].astype(np.float64)
     slope_mv = (signal_mv[:, -1:] - first_mv) / max(last, 1)
@@ -94,8 +94,14 @@ def _resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray
     return out
 
 
-def _bridge(lead_mv: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    """Fill gaps by straight lines; the ends by the nearest sample, a lead without any sample by zero."""
+def bridge_gaps(lead_mv: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """Fill the gaps of one lead `[time]` by straight lines; the ends by the nearest sample, an empty lead by zero.
+
+    Example:
+        >>> lead_mv = np.array([np.nan, 1.0, np.nan, 3.0])
+        >>> bridge_gaps(lead_mv, np.isnan(lead_mv)).tolist()
+        [1.0, 1.0, 2.0, 3.0]
+    """
     if gap.all():
         return np.zeros_like(lead_mv)
     time = np.arange(len(lead_mv))

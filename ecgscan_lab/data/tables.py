@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from ecgscan_lab.data.paths import read_bounded
+from ecgscan_lab.data.paths import open_regular, read_bounded
 from ecgscan_lab.errors import RecordError, TableError
 
 MAX_TABLE_BYTES = 512 * 1024 * 1024
@@ -55,6 +55,43 @@ def read_table(path: Path, required: Iterable[str] = (), *, delimiter: str = ","
     if not rows:
         raise TableError("the table has no rows", file=path, expected="at least one record")
     return rows
+
+
+def iterate_table(path: Path, required: Iterable[str] = ()) -> Iterator[Row]:
+    """Read a CSV file line by line, for tables of hundreds of thousands of lines.
+
+    Args:
+        path: the file, UTF-8.
+        required: columns that must be there.
+
+    Yields:
+        One dictionary a line, column -> text, as `read_table` does.
+
+    Raises:
+        TableError: as `read_table`, but not for a table without lines.
+    """
+    try:
+        with open_regular(path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            lines = csv.reader(text, strict=True)
+            columns = [name.strip() for name in next(lines, [])]
+            check_columns(path, columns, required)
+            if len(set(columns)) < len(columns):
+                raise TableError("a column name is repeated", file=path, expected="distinct names")
+            for line in lines:
+                if line and len(line) != len(columns):
+                    raise TableError(
+                        f"row {lines.line_num} has {len(line)} values",
+                        file=path,
+                        expected=f"{len(columns)}, one for each column",
+                        fix="fetch the table again",
+                    )
+                if line:
+                    yield dict(zip(columns, line, strict=True))
+    except RecordError as error:
+        raise TableError(error.what, file=path, expected="a CSV table", fix=error.fix) from error
+    except (UnicodeDecodeError, csv.Error, TypeError) as error:
+        raise TableError(f"not a readable CSV table ({error})", file=path, expected="UTF-8 text") from error
 
 
 def check_columns(path: Path, columns: Sequence[str], required: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from ecgscan_lab.data.amplitudes import check_amplitudes
 from ecgscan_lab.data.paths import inside, local_path, read_span
 from ecgscan_lab.data.resampling import check_rate_and_length
 from ecgscan_lab.data.resampling import standardize as standardize
@@ -29,10 +30,9 @@ OnMissing = Literal["error", "derive"]
 
 # Leads that some 12-lead carts add (Frank, right-sided and posterior leads); they are dropped by name.
 EXTRA_LEADS = frozenset("vx vy vz x y z v7 v8 v9 v3r v4r v5r v6r v7r".split())
+OTHER_SUFFIXES = (".h5", ".hdf5")
 DERIVED_LEADS = LIMB_LEADS[2:]
 
-LOUD_MV = 20.0  # no heart on body-surface leads is louder; half the leads beyond it mean a wrong unit
-FAINT_MV = 0.02  # nor is one fainter than this in all leads at once
 COMMON_GAIN_PER_MV = 1000.0  # what LUDB's digital values were before its header normalised each lead
 
 
@@ -43,8 +43,12 @@ def read_record(
     duration_s: float | None = None,
     on_missing: OnMissing = "error",
     allow_flat: bool = False,
+    member: int | None = None,
+    unit_mv: float | None = None,
 ) -> EcgRecord:
-    """Read a WFDB record into `EcgRecord`: twelve leads in `LEADS` order, millivolts, every check made.
+    """Read a record into `EcgRecord`: twelve leads in `LEADS` order, millivolts, every check made.
+
+    WFDB records are read here; a `.mat` file without a header, `.h5` and `.hdf5` by `other_formats.read_other`.
 
     Equation: mV = (digital - baseline) / gain; the header's checksum is the sum of a lead's digital values mod 2^16.
 
@@ -52,10 +56,12 @@ def read_record(
     position; a length is required; comments are dropped, except SNOMED CT codes (`#Dx:`).
 
     Args:
-        path: the record, with or without `.hea`, `.dat` or `.mat`.
+        path: the record, with or without `.hea`, `.dat` or `.mat`; or a MATLAB or HDF5 file.
         fs_hz, duration_s: standardise to this rate in hertz and this length in seconds; None keeps the record's own.
         on_missing: "derive" computes III, aVR, aVL and aVF from leads I and II when they are missing; "error" refuses.
         allow_flat: keep leads that never move (an electrode off) and note them, instead of refusing the record.
+        member: the row of an HDF5 file that holds many recordings, from 0.
+        unit_mv: millivolts a stored unit of a MATLAB or HDF5 file; None takes what its layout is documented to hold.
 
     Returns:
         The record. `signal_mv` is float32 `[12, time]` with NaN where the file marks a sample as not recorded;
@@ -83,6 +89,16 @@ def read_record(
         raise ArgumentError(f"unknown choice {on_missing!r}", field="on_missing", expected="'error' or 'derive'")
     check_rate_and_length(1.0 if fs_hz is None else fs_hz, duration_s)
     header_path = _header_path(path)
+    given = local_path(path)
+    if given.suffix.lower() in OTHER_SUFFIXES or (given.suffix == ".mat" and not header_path.exists()):
+        from ecgscan_lab.data.other_formats import read_other
+
+        wanted = {"fs_hz": fs_hz, "duration_s": duration_s}
+        return read_other(given, **wanted, allow_flat=allow_flat, member=member, unit_mv=unit_mv)
+    if member is not None or unit_mv is not None:
+        raise ArgumentError(
+            "a WFDB header says both", field="member" if member is not None else "unit_mv", expected="None"
+        )
     header = read_header(header_path)
     repairs = list(header.repairs)
     digital = _read_digital(header, repairs)
@@ -92,7 +108,7 @@ def read_record(
         digital = digital[: math.ceil((duration_s + 1.0) * header.fs_hz)]
     signal_mv = _to_millivolts(header, digital, rows, repairs)
     step_mv = 1.0 / min(header.signals[row].gain_per_mv for row in rows if row is not None)
-    _check_amplitudes(header.path, signal_mv, step_mv, allow_flat, repairs)
+    check_amplitudes(header.path, signal_mv, step_mv, allow_flat, repairs)
     record = EcgRecord(
         record_id=header_path.stem,
         signal_mv=signal_mv,
@@ -277,44 +293,3 @@ def _law_violation(signal: np.ndarray) -> float:
     residuals = np.stack(list(limb_law_residuals(limb, LIMB_LEADS).values()))
     scale = np.sqrt(np.nanmean(limb**2))
     return float(np.sqrt(np.nanmean(residuals**2)) / scale) if scale > 0 else math.inf
-
-
-def _check_amplitudes(path: Path, signal_mv: np.ndarray, step_mv: float, allow_flat: bool, repairs: list[str]) -> None:
-    """Refuse leads that never move and amplitudes that only a wrong unit explains."""
-    low, high = (signal_mv.min(axis=1), signal_mv.max(axis=1))
-    if np.isnan(low).any():
-        low, high = np.nanmin(signal_mv, axis=1), np.nanmax(signal_mv, axis=1)
-    spans_mv = high - low
-    flat = [lead for lead, span in zip(LEADS, spans_mv.tolist(), strict=True) if span <= 1.01 * step_mv]
-    if len(flat) == len(LEADS) or (flat and not allow_flat):
-        raise LeadError(
-            f"flat leads: {', '.join(flat)}",
-            file=path,
-            field=", ".join(flat),
-            expected="a signal that moves by more than one converter step",
-            fix="leave the record out" if len(flat) == len(LEADS) else "pass allow_flat=True to keep such records",
-        )
-    if flat:
-        repairs.append(f"flat leads kept: {', '.join(flat)}")
-    if spans_mv.max() < FAINT_MV:
-        raise RecordError(
-            f"no lead moves by more than {1000 * spans_mv.max():.3g} uV; is the header's unit too small?",
-            file=path,
-            field="units",
-            expected=f"at least {FAINT_MV} mV in one lead",
-            fix="correct the gain or the unit in the header",
-        )
-    if spans_mv.max() <= LOUD_MV:
-        return
-    peaks_mv = np.nanmax(np.abs(signal_mv - np.nanmedian(signal_mv, axis=1, keepdims=True)), axis=1)
-    loud = [lead for lead, peak in zip(LEADS, peaks_mv.tolist(), strict=True) if peak > LOUD_MV]
-    if len(loud) >= len(LEADS) / 2:
-        raise RecordError(
-            f"{len(loud)} leads exceed {LOUD_MV:g} mV, up to {peaks_mv.max():.3g}; is the header's unit too large?",
-            file=path,
-            field="units",
-            expected=f"at most {LOUD_MV:g} mV about the median",
-            fix="correct the gain or the unit in the header",
-        )
-    if loud:
-        repairs.append(f"leads beyond {LOUD_MV:g} mV kept: {', '.join(loud)}")

@@ -226,6 +226,20 @@ def _weighted_auroc(
         return 100.0 * doubled_u / np.where(pairs > 0, 2.0 * pairs, np.nan)
 
 
+def resampled_weights(groups: ArrayLike | None, n: int, n_bootstrap: int, seed: int) -> NDArray[np.int32]:
+    """How often each of n records occurs in each resample of the patients `[record, n_bootstrap]`.
+
+    The draws are those of `bootstrap_macro_auroc` with the same `seed` and `groups`.
+
+    Raises:
+        ArgumentError: `groups` does not fit, or `n_bootstrap` is below 1.
+        SplitError: there is only one patient.
+    """
+    if n_bootstrap < 1:
+        raise ArgumentError("no resamples", field="n_bootstrap", expected="an integer of at least 1")
+    return _patient_weights(_patient_codes(groups, n), n_bootstrap, np.random.default_rng(seed))
+
+
 def _patient_weights(patient: NDArray[np.intp], n_resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
     """How often each record occurs in each resample of the patients, `[record, resample]`."""
     n_patients = int(patient.max()) + 1

@@ -62,6 +62,8 @@ class RetrievalResult:
         median_rank_image_to_other: median rank of the first hit; 1 is best.
         median_rank_other_to_image: the same in the other direction.
         n: number of pairs.
+        ranks_image_to_other: rank of each image's first hit `[pair]`; not part of equality.
+        ranks_other_to_image: the same in the other direction; not part of equality.
     """
 
     recall_image_to_other: Mapping[int, float]
@@ -69,6 +71,8 @@ class RetrievalResult:
     median_rank_image_to_other: float
     median_rank_other_to_image: float
     n: int
+    ranks_image_to_other: FloatArray = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
+    ranks_other_to_image: FloatArray = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain JSON values, recall in percent."""
@@ -252,6 +256,8 @@ def retrieval(
         median_rank_image_to_other=float(np.median(forward)),
         median_rank_other_to_image=float(np.median(backward)),
         n=n,
+        ranks_image_to_other=forward,
+        ranks_other_to_image=backward,
     )
 
 

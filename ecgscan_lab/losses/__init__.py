@@ -13,12 +13,14 @@
     gather                      negatives from all processes
     logit_scale                 a learnable temperature within bounds
     registry                    `LOSSES` by name, and `as_feature_loss`: any of them, or yours, as `Features -> scalar`
+    checks                      `check_loss`: does a loss behave as training needs, and what can it see
 
 Equation numbers are those of ECG-Scan (2026), arXiv 2604.01526.
 """
 
 from __future__ import annotations
 
+from ecgscan_lab.losses.checks import LossReport, check_loss
 from ecgscan_lab.losses.contrastive import contrastive_loss, report_targets, smoothed_floor
 from ecgscan_lab.losses.gather import gather_features
 from ecgscan_lab.losses.gram import gram_loss, gram_volume
@@ -39,9 +41,11 @@ __all__ = [
     "LOSSES",
     "FeatureLoss",
     "LogitScale",
+    "LossReport",
     "Weights",
     "as_feature_loss",
     "barlow_twins_loss",
+    "check_loss",
     "contrastive_loss",
     "correlation_loss",
     "gather_features",

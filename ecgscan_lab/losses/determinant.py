@@ -108,6 +108,11 @@ class _VolumeOfThree(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        with torch.autocast(device_type=grad.device.type, enabled=False):  # also where the caller's is on
+            return _VolumeOfThree._gradients(ctx, grad)
+
+    @staticmethod
+    def _gradients(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, ...]:
         a, t, s, length_a, length_t, length_s, x, y, z, volume = ctx.saved_tensors
         clamped = torch.full((), EPS, dtype=volume.dtype, device=volume.device).sqrt_()
         slope = (grad / volume).masked_fill_(volume <= clamped, 0)

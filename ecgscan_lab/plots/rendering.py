@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.plots.figure import BLUE, INK, ORANGE, VERMILLION, describe, style
+from ecgscan_lab.plots.figure import BLUE, GREEN, INK, ORANGE, VERMILLION, describe, style
 from ecgscan_lab.render import PageSpec, draw_page
 from ecgscan_lab.render.degrade import EFFECTS, PRESETS, sample_effect
 from ecgscan_lab.render.degrade.effects import Framing
@@ -187,7 +187,7 @@ def plot_fit_to_page(
         left, right = figure.subplots(1, 2, width_ratios=(2, 1))
         left.plot(target, color=INK, linewidth=2.5, alpha=0.35, label="drawn")
         chosen = sorted({0, len(seen) // 4, len(seen) // 2, len(seen) - 1})
-        for colour, line, k in zip((ORANGE, VERMILLION, BLUE, BLUE), ("--", "-.", ":", "-"), chosen, strict=False):
+        for colour, line, k in zip((ORANGE, VERMILLION, GREEN, BLUE), ("--", "-.", ":", "-"), chosen, strict=False):
             left.plot(seen[k], line, color=colour, linewidth=1.4, label=f"step {steps[k]}")
         left.set(xlabel="sample", ylabel="mV", title="From a flat line to the trace")
         left.legend()

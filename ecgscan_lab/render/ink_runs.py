@@ -3,10 +3,10 @@
 A trace leaves one run of ink in every pixel column, and the runs of neighbouring columns touch, because the pen never
 left the paper. The run of each column is chosen so that
 
-    sum over columns of  d_x / pitch + STEP * gap_x / pen
+    sum over columns of  min(d_x / pitch, 1) + STEP * gap_x / pen
 
 is smallest, with d_x the distance of the run from the trace's own baseline and gap_x the white between it and the run
-before (dynamic programming, exact).
+before (dynamic programming, exact). Where a trace has a gap but others have ink, it may be `ABSENT` from a column.
 """
 
 # Kernels are typed by Numba when they are compiled.
@@ -24,6 +24,9 @@ MOST_RUNS = 24
 
 STEP = 0.5
 """Cost of a white gap of one pen width between neighbouring columns, in row pitches of distance from the baseline."""
+
+ABSENT, SWITCH = 0.8, 8.0
+"""Cost of a column in which none of the ink is the trace's, and of going into or out of such columns."""
 
 
 @njit(cache=True, nogil=True)
@@ -49,34 +52,53 @@ def find_runs(clear, x0, x1, y0, y1):
 
 
 @njit(cache=True, nogil=True)
+def _cheapest(k, x, before, tops, bottoms, count, cost, pen):
+    """Least cost of coming to run `k` of column `x` (`MOST_RUNS`: absent) from column `before`, and from which run."""
+    absent = MOST_RUNS
+    best, source = cost[before, absent] + (0.0 if k == absent else SWITCH), absent
+    for m in range(count[before]):
+        if k == absent:
+            total = cost[before, m] + SWITCH
+        else:
+            gap = max(0.0, tops[x, k] - bottoms[before, m], tops[before, m] - bottoms[x, k])
+            total = cost[before, m] + STEP * gap / pen / (x - before)
+        if total < best:
+            best, source = total, m
+    return best, source
+
+
+@njit(cache=True, nogil=True)
 def follow(tops, bottoms, count, baseline, pitch, pen, own):
-    """The run that a trace takes in each column, -1 where there is no ink at all; `own`: its baseline counts there."""
-    n = count.shape[0]
-    cost = np.full((n, MOST_RUNS), np.inf)
-    came = np.full((n, MOST_RUNS), -1, np.int64)
-    before, last = -1, -1
+    """The run that a trace takes in each column, -1 where it has no ink.
+
+    Args:
+        tops, bottoms, count: from `find_runs`.
+        baseline, pitch, pen: zero millivolt, distance of rows, width of the pen, in pixels.
+        own: bool `[column]`, False where a neighbour in the same row has ink too: there only touching counts.
+    """
+    n, absent = count.shape[0], MOST_RUNS
+    cost = np.full((n, MOST_RUNS + 1), np.inf)
+    came = np.full((n, MOST_RUNS + 1), -1, np.int64)
+    before = -1
     for x in range(n):
         if count[x] == 0:
             continue
         for k in range(count[x]):
-            away = max(0.0, tops[x, k] - baseline, baseline - bottoms[x, k]) / pitch if own[x] else 0.0
-            best, source = 0.0, -1
-            if before >= 0:
-                best = np.inf
-                for m in range(count[before]):
-                    gap = max(0.0, tops[x, k] - bottoms[before, m], tops[before, m] - bottoms[x, k])
-                    total = cost[before, m] + STEP * gap / pen / (x - before)
-                    if total < best:
-                        best, source = total, m
-            cost[x, k] = best + away
-            came[x, k] = source
-        before = last = x
+            away = max(0.0, tops[x, k] - baseline, baseline - bottoms[x, k]) / pitch
+            cost[x, k] = min(away, 1.0) if own[x] else 0.0
+        cost[x, absent] = ABSENT
+        if before >= 0:
+            for k in range(MOST_RUNS + 1):
+                if k < count[x] or k == absent:
+                    best, came[x, k] = _cheapest(k, x, before, tops, bottoms, count, cost, pen)
+                    cost[x, k] += best
+        before = x
     path = np.full(n, -1, np.int64)
-    if last < 0:
+    if before < 0:
         return path
-    k = int(np.argmin(cost[last, : count[last]]))
-    for x in range(last, -1, -1):
+    k = int(np.argmin(cost[before]))
+    for x in range(before, -1, -1):
         if count[x] > 0:
-            path[x] = k
+            path[x] = k if k != absent else -1
             k = came[x, k]
     return path

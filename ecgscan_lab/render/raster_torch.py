@@ -12,9 +12,8 @@ that meets a trace within rounding and so takes another place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,15 +109,15 @@ def _prepare(
 
 
 def _draw(signals_mv: Tensor, group: PageGroup, dtype: torch.dtype, compiled: bool) -> Tensor:
-    edges, compose = (_compiled(stroke_edges), _compiled(_compose)) if compiled else (stroke_edges, _compose)
-    upper, lower = edges(signals_mv, group)
+    upper, lower = stroke_edges(signals_mv, group)
     stamped = _stamp(group, *_row_ink(upper.detach(), lower.detach(), group))
+    compose = _compiled_compose() if compiled else _compose
     return compose(upper, lower, stamped, group, dtype, not compiled)
 
 
-@lru_cache(maxsize=8)
-def _compiled(function: Any) -> Any:
-    return torch.compile(function, dynamic=False)
+@lru_cache(maxsize=1)
+def _compiled_compose() -> Callable[..., Tensor]:
+    return torch.compile(_compose, dynamic=False)
 
 
 def _compose(

@@ -86,6 +86,7 @@ def draw_page(
     for segment, row in zip(page_segments(page), plan.segments, strict=True):
         first, stop = windows[segment.name] = (int(row[4]), int(row[5]))
         mv = signal_mv[int(row[0]), first:stop].astype(np.float64)
+        mv[np.isinf(mv)] = np.nan  # a gap, too
         x_mm = segment.x0_mm + page.paper_speed_mm_per_s * (np.arange(first, stop) / record.fs_hz - segment.t0_s)
         lines_mm[segment.name] = np.column_stack([x_mm, segment.baseline_mm - segment.gain_mm_per_mv * mv])
         origins[segment.name] = (segment.x0_mm, segment.baseline_mm, segment.t0_s)

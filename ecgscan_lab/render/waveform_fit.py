@@ -15,46 +15,22 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.linalg import solveh_banded
 
 from ecgscan_lab.render.plan import Plan
-from ecgscan_lab.render.stroke_fit import normal_equations, stroke_edges
+from ecgscan_lab.render.window_fit import DAMPING, descend, hop, move_samples, newton_step, shift_parts
 
 SMOOTH = 1e-4
 FIRST_SMOOTH, SHRINK = 1.0, 0.6
 ROUNDS = 26
-DAMPING = 1e-3
 LONGEST_STEP_PX = 20.0
 BLOCK = 0.1
-WRONG = 0.03
+WRONG = 0.015
 """Squared error of a column above which its ink is not explained."""
+HOPS, HOP_ROUNDS = 40, 8
+FAINT = 0.004
+"""Squared error of a column above which a few more steps may help."""
 
-LONGEST_WINDOW, LOCAL_ROUNDS, CLIMBS = 60, 12, 4
-
-
-def _bending(y: np.ndarray, band: int) -> np.ndarray:
-    """D'D of second differences between recorded samples, lower banded `[band + 1, sample]`."""
-    n = len(y)
-    matrix = np.zeros((max(band, 2) + 1, n))
-    if n > 2:
-        known = np.isfinite(y)
-        w = (known[:-2] & known[1:-1] & known[2:]).astype(np.float64)
-        matrix[0, :-2] += w
-        matrix[0, 1:-1] += 4 * w
-        matrix[0, 2:] += w
-        matrix[1, :-2] -= 2 * w
-        matrix[1, 1:-1] -= 2 * w
-        matrix[2, :-2] += w
-    return matrix
-
-
-def _times(matrix: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Product of a symmetric matrix of bandwidth 2, lower banded, with a vector."""
-    out = matrix[0] * y
-    for k in (1, 2):
-        out[:-k] += matrix[k, :-k] * y[k:]
-        out[k:] += matrix[k, :-k] * y[:-k]
-    return out
+LONGEST_WINDOW, LONGEST_SHIFT, LOCAL_ROUNDS, CLIMBS = 60, 30, 12, 4
 
 
 class WaveformFit:
@@ -65,10 +41,17 @@ class WaveformFit:
         seen: float32 `[height, width]`, observed transparency of the traces.
         weight: float32 `[height, width]`, how much each pixel tells.
         first: first guess of each segment's samples in pixels (y down); NaN where nothing was recorded.
-        runs: `[2, column]` for each segment on columns `columns`, the ink that belongs to it.
+        runs: for each segment its first column and `[2, column]`, top and bottom of the ink that belongs to it.
     """
 
-    def __init__(self, plan: Plan, seen: np.ndarray, weight: np.ndarray, first: list[np.ndarray]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        seen: np.ndarray,
+        weight: np.ndarray,
+        first: list[np.ndarray],
+        runs: list[tuple[int, np.ndarray]],
+    ) -> None:
         self.plan, self.seen, self.weight = plan, seen, weight
         self.y = [np.array(y, np.float64) for y in first]
         self.known = [np.isfinite(y) for y in self.y]
@@ -82,102 +65,61 @@ class WaveformFit:
         self.hangs = np.full((*shape, 2), -1, np.int64)
         self.mixes = np.zeros((*shape, 3))
         self.runs = np.full((len(self.y), 2, widest // self.n_sub), np.nan)
-        self.bending = [_bending(y, self.band) for y in self.y]
+        for s, (column, run) in enumerate(runs):
+            c = column - int(self.columns[s, 0])
+            self.runs[s, :, c : c + run.shape[1]] = run
         self.error = [np.zeros(n // self.n_sub) for n in self.columns[:, 1]]
         for s in range(len(self.y)):
-            self.redraw(s)
+            self._step(s, 0.0, 0.0)
 
-    def redraw(self, s: int, span: tuple[int, int] | None = None) -> None:
-        """Draw columns [span) of segment `s` anew, or all of it."""
-        low, high = span or (0, len(self.error[s]))
-        stroke_edges(
-            self.y[s],
-            self.plan.segments[s, 2],
-            self.plan.dx,
-            self.plan.pen[0],
-            self.n_sub,
-            self.columns[s, 0] * self.n_sub,
-            (low * self.n_sub, high * self.n_sub),
-            self.edges[s],
-            self.hangs[s],
-            self.mixes[s],
+    def _page(self) -> tuple[object, ...]:
+        return self.columns, self.edges, self.hangs, self.mixes, self.n_sub, self.seen, self.weight
+
+    def _segment(self, s: int) -> tuple[object, ...]:
+        """What the kernels know of segment `s`: place of its samples, pen, page, ink, bandwidth."""
+        place = (self.plan.segments[s, 2], self.plan.dx)
+        return place, self.plan.pen[0], self._page(), self.runs[s], self.band
+
+    def _step(self, s: int, smooth: float, longest: float) -> float:
+        """Redraw segment `s`, take its error, and step."""
+        window, span = (0, len(self.y[s])), (0, len(self.error[s]))
+        return newton_step(
+            s, self.y[s], window, span, *self._segment(s), smooth, 0.0, BLOCK, longest, DAMPING, self.error[s]
         )
-
-    def _equations(
-        self, s: int, span: tuple[int, int], part: tuple[int, int], block: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Normal equations of samples [part) of segment `s` from its columns [span)."""
-        normal, pull = np.zeros((self.band + 1, part[1] - part[0])), np.zeros(part[1] - part[0])
-        normal_equations(
-            s,
-            span,
-            self.columns,
-            self.edges,
-            self.hangs,
-            self.mixes,
-            self.n_sub,
-            self.seen,
-            self.weight,
-            self.runs[s],
-            block,
-            part[0],
-            normal,
-            pull,
-            self.error[s],
-        )
-        return normal, pull
-
-    def _step(self, s: int, part: tuple[int, int], normal: np.ndarray, pull: np.ndarray, smooth: float) -> np.ndarray:
-        """Newton step of the samples [part) of segment `s`."""
-        low, high = max(0, part[0] - 2), min(len(self.y[s]), part[1] + 2)
-        y = np.where(self.known[s][low:high], self.y[s][low:high], 0.0)
-        bent = _times(self.bending[s][:, low:high], y)[part[0] - low : part[1] - low]
-        known = self.known[s][part[0] : part[1]]
-        normal += smooth * self.bending[s][:, part[0] : part[1]]
-        normal[0] += DAMPING
-        normal[0, ~known] = 1.0
-        step = solveh_banded(normal, pull - smooth * bent, lower=True, overwrite_ab=True, check_finite=False)
-        return np.where(known, step, 0.0)
 
     def run(self) -> None:
         """Fit all segments, one after the other and round by round, then try again what is still wrong."""
-        best = [(np.inf, y) for y in self.y]
+        drawn = [s for s in range(len(self.y)) if self.known[s].any()]
+        best = {s: (np.inf, self.y[s]) for s in drawn}
         for k in range(ROUNDS):
             smooth = max(SMOOTH, FIRST_SMOOTH * SHRINK**k)
-            longest = max(2.0, LONGEST_STEP_PX * 0.8**k)
-            for s, y in enumerate(self.y):
-                if not self.known[s].any():
-                    continue
-                normal, pull = self._equations(s, (0, len(self.error[s])), (0, len(y)), BLOCK)
-                error = float(self.error[s].sum())
+            for s in drawn:
+                before = self.y[s].copy()
+                error = self._step(s, smooth, max(2.0, LONGEST_STEP_PX * 0.8**k))
                 if smooth == SMOOTH and error < best[s][0]:
-                    best[s] = (error, y)
-                step = self._step(s, (0, len(y)), normal, pull, smooth)
-                self.y[s] = y + np.clip(step, -longest, longest)
-                self.redraw(s)
-        for s, (error, y) in enumerate(best):
-            if error < np.inf:
-                self.y[s] = y
-                self.redraw(s)
-        for _ in range(2):
-            for s in range(len(self.y)):
-                for window in list(self._wrong(s)):
-                    self._retry(s, *window)
+                    best[s] = (error, before)
+        for s in drawn:
+            self.y[s] = best[s][1]
+            self._step(s, 0.0, 0.0)
+        for limit in (FAINT, WRONG, FAINT, WRONG, FAINT):
+            for s in drawn:
+                self._step(s, 0.0, 0.0)
+                for window in list(self._wrong(s, limit)):
+                    self._retry(s, *window, thorough=limit == WRONG)
 
-    def _wrong(self, s: int) -> Iterator[tuple[int, int]]:
+    def _wrong(self, s: int, limit: float) -> Iterator[tuple[int, int]]:
         """Stretches of samples whose ink is not explained."""
-        if not self.known[s].any():
-            return
-        self._equations(s, (0, len(self.error[s])), (0, 1), 0.0)
-        bad = np.flatnonzero(self.error[s] > WRONG)
+        bad = np.flatnonzero(self.error[s] > limit)
         if not len(bad):
             return
         for group in np.split(bad, np.flatnonzero(np.diff(bad) > 3) + 1):
             x = self.columns[s, 0] + np.array([group[0] - 1, group[-1] + 2])
             low, high = np.rint((x - self.plan.segments[s, 2]) / self.plan.dx).astype(int) + (-2, 3)
             low, high = max(low, 0), min(high, len(self.y[s]))
-            if 3 <= high - low <= LONGEST_WINDOW:
-                yield low, high
+            if high - low >= 3:
+                parts = math.ceil((high - low) / LONGEST_WINDOW)
+                cuts = np.linspace(low, high, parts + 1).astype(int)
+                yield from zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)
 
     def _starts(self, s: int, low: int, high: int) -> Iterator[np.ndarray]:
         """Other first guesses for a window: itself, moved in time, smoothed, bridged, one spike."""
@@ -215,76 +157,46 @@ class WaveformFit:
                 spike[k] = tip
                 yield spike
 
-    def _retry(self, s: int, low: int, high: int) -> None:
-        """Fit one window again from other starts and keep the best."""
+    def _retry(self, s: int, low: int, high: int, thorough: bool) -> None:
+        """Fit one window again, from other starts too if `thorough`, and keep the best."""
         x = self.plan.segments[s, 2] + self.plan.dx * np.array([low - 1, high]) - self.columns[s, 0]
         margin = self.plan.pen[0] / 2 + 1
         span = (max(0, int(x[0] - margin)), min(len(self.error[s]), math.ceil(x[1] + margin)))
         if not self.known[s][max(0, low - 1) : high + 1].all():
             return
-        best = self._descend(s, low, high, span, self.y[s])
-        for start in list(self._starts(s, low, high)):
-            if best[0] < WRONG:
-                break
-            y = self.y[s].copy()
+        window, known, y = (low, high), self._segment(s), self.y[s]
+        best, least = np.empty(high - low), np.inf
+
+        def descend_from(start: np.ndarray) -> tuple[float, np.ndarray]:
             y[low:high] = start
-            best = min(best, self._descend(s, low, high, span, y), key=lambda found: found[0])
-        for _ in range(CLIMBS):
-            if best[0] < WRONG:
+            found = np.empty(high - low)
+            error = descend(s, y, window, span, *known, SMOOTH, BLOCK, LOCAL_ROUNDS, enough, self.error[s], found)
+            return error, found
+
+        enough = WRONG if thorough else FAINT
+        for start in list(self._starts(s, low, high)) if thorough else [y[low:high].copy()]:
+            error, found = descend_from(start)
+            if error < least:
+                least, best = error, found
+            if least < enough:
                 break
-            moved = self._move_samples(s, low, high, span, best[1])
-            found = self._descend(s, low, high, span, moved)
-            if found[0] > 0.9 * best[0]:
-                best = min(best, found, key=lambda found: found[0])
+        for _ in range(CLIMBS if thorough else 0):
+            if least < enough:
                 break
-            best = found
-        self.y[s] = best[1]
-        self.redraw(s, span)
-
-    def _total(self, s: int, low: int, high: int, span: tuple[int, int]) -> float:
-        bend = np.diff(self.y[s][max(0, low - 2) : high + 2], 2)
-        return float(self.error[s][span[0] : span[1]].sum()) + SMOOTH * float(bend @ bend)
-
-    def _descend(
-        self, s: int, low: int, high: int, span: tuple[int, int], start: np.ndarray
-    ) -> tuple[float, np.ndarray]:
-        """A few Newton steps of one window: the least error on the way, and its samples."""
-        least, best = np.inf, start
-        self.y[s], kept = start, self.y[s]
-        for k in range(LOCAL_ROUNDS):
-            self.redraw(s, span)
-            normal, pull = self._equations(s, span, (low, high), 0.0 if k > LOCAL_ROUNDS // 2 else BLOCK)
-            y, total = self.y[s], self._total(s, low, high, span)
-            if total < least:
-                best, least = y, total
-            step = self._step(s, (low, high), normal, pull, max(SMOOTH, 1e-2 * 0.4**k))
-            self.y[s] = y.copy()
-            self.y[s][low:high] += np.clip(step, -10.0, 10.0)
-        self.y[s] = kept
-        return least, best
-
-    def _move_samples(self, s: int, low: int, high: int, span: tuple[int, int], start: np.ndarray) -> np.ndarray:
-        """Move single samples to a neighbour's height, or to the upper or lower end of the ink, while that helps."""
-        y, kept = start.copy(), self.y[s]
-        self.y[s] = y
-        index = np.arange(low, high)
-        tops, bottoms = self._ink_at(s, index)
-        self.redraw(s, span)
-        self._equations(s, span, (low, low), 0.0)
-        least = self._total(s, low, high, span)
-        for i in index:
-            here = y[i]
-            for value in (y[max(i - 1, 0)], y[min(i + 1, len(y) - 1)], tops[i - low], bottoms[i - low]):
-                if np.isfinite(value):
-                    y[i] = value
-                    self.redraw(s, span)
-                    self._equations(s, span, (low, low), 0.0)
-                    total = self._total(s, low, high, span)
-                    if total < least:
-                        least, here = total, value
-            y[i] = here
-        self.y[s] = kept
-        return y
+            y[low:high] = best
+            move_samples(s, y, window, span, *known, SMOOTH, self._ink_at(s, np.arange(low, high)), self.error[s])
+            if high - low <= LONGEST_SHIFT:
+                shift_parts(s, y, window, span, *known, SMOOTH, self.error[s])
+            error, found = descend_from(y[low:high].copy())
+            gain = least - error
+            if gain > 0:
+                least, best = error, found
+            if gain < 0.1 * least:
+                break
+        y[low:high] = best
+        if thorough and least > enough and HOPS:
+            hop(s, y, window, span, *known, SMOOTH, 0.0, HOP_ROUNDS, enough, self.error[s], HOPS, best)
+        newton_step(s, y, window, span, *known, 0.0, 0.0, 0.0, 0.0, 0.0, self.error[s])
 
     def _ink_at(self, s: int, index: np.ndarray) -> np.ndarray:
         """Highest and lowest place of the pen's centre in the ink at some samples `[2, sample]`."""

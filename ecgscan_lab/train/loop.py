@@ -24,9 +24,10 @@ from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 from ecgscan_lab.train.precision import autocast, pick_device
 from ecgscan_lab.train.recipes import Recipe
 from ecgscan_lab.train.schedule import adamw, learning_rate, take_step
-from ecgscan_lab.types import Cohort, History, LossOutput, TripleBatch
+from ecgscan_lab.types import Cohort, Features, History, LossOutput, TripleBatch
 
 Row = Mapping[str, float | int | str]
+Score = Callable[[Features], LossOutput]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,9 @@ def pretrain(
     *,
     seed: int = 0,
     on_step: Callable[[Row], None] | None = None,
+    loss: Callable[[Features], torch.Tensor] | None = None,
 ) -> Pretrained:
-    """Train the image tower on (image, signal, report) triples by the whole objective, Eq. 1-9.
+    """Train the image tower on (image, signal, report) triples by the whole objective, Eq. 1-9, or by another loss.
 
     Args:
         cohort: records with a "train" and a "val" split.
@@ -74,6 +76,7 @@ def pretrain(
         out: folder for `best.safetensors` (lowest validation loss) and `last.safetensors`.
         seed: seed of weights, order, pages and masks.
         on_step: called with every logged row: a progress bar, a live table.
+        loss: minimised in place of the objective: any function of `Features` that returns a scalar.
 
     Returns:
         The model with the best weights loaded, in `eval` mode.
@@ -89,6 +92,7 @@ def pretrain(
     train, val = _records_of(cohort, "train"), _records_of(cohort, "val")
     mask_generator = torch.Generator().manual_seed(seed)
     validate_at = {round(recipe.steps * (i + 1) / recipe.validations) - 1 for i in range(recipe.validations)}
+    score = _score(recipe, loss)
     rows: list[Row] = []
     best_loss, best_step, step = float("inf"), -1, -1
 
@@ -112,13 +116,13 @@ def pretrain(
             model.train()
             with autocast(device):
                 features = model(batch, mask_generator)
-            loss = objective(features, recipe.weights)
+            scored = score(features)
             lr = learning_rate(step, recipe.steps, recipe.lr, recipe.warmup_share)
-            norm = take_step(optimizer, loss.total, lr, recipe.clip_norm)
+            norm = take_step(optimizer, scored.total, lr, recipe.clip_norm)
             if step % 10 == 0 or step in validate_at:
-                log(_row(step, "train", loss, lr=lr, gradient_norm=norm, seconds=time.perf_counter() - started))
+                log(_row(step, "train", scored, lr=lr, gradient_norm=norm, seconds=time.perf_counter() - started))
             if step in validate_at:
-                parts = validation_loss(model, cohort, frozen, recipe, val)
+                parts = validation_loss(model, cohort, frozen, recipe, val, score)
                 log({"step": step, "split": "val", **parts})
                 if parts["total"] < best_loss:
                     best_loss, best_step = parts["total"], step
@@ -140,9 +144,16 @@ def pretrain(
 
 
 def validation_loss(
-    model: EcgScanModel, cohort: Cohort, frozen: FrozenFeatures, recipe: Recipe, val: np.ndarray, n_batches: int = 8
+    model: EcgScanModel,
+    cohort: Cohort,
+    frozen: FrozenFeatures,
+    recipe: Recipe,
+    val: np.ndarray,
+    score: Score | None = None,
+    n_batches: int = 8,
 ) -> dict[str, float]:
-    """Mean of the objective and its parts over the first validation batches: plain pages, nothing masked."""
+    """Mean of the objective, or of `score`, over the first validation batches: plain pages, nothing masked."""
+    score = score if score is not None else _score(recipe, None)
     device = next(model.parameters()).device
     batch_size = min(recipe.batch_size, len(val))
     # One fixed order, so that a batch mixes patients and every validation sees the same batches.
@@ -155,7 +166,7 @@ def validation_loss(
         with torch.no_grad(), autocast(device):
             features = model(batch)
         with torch.no_grad():
-            outputs.append(_row(0, "val", objective(features, recipe.weights)))
+            outputs.append(_row(0, "val", score(features)))
     names = [name for name in outputs[0] if name not in ("step", "split")]
     return {name: float(np.mean([float(row[name]) for row in outputs])) for name in names}
 
@@ -183,6 +194,13 @@ def load_model(path: Path | str) -> tuple[EcgScanModel, dict[str, Any]]:
             expected="a checkpoint written by pretrain() of this version",
         ) from error
     return model.eval(), facts
+
+
+def _score(recipe: Recipe, loss: Callable[[Features], torch.Tensor] | None) -> Score:
+    """The recipe's objective, or another loss as a total without parts."""
+    if loss is None:
+        return lambda features: objective(features, recipe.weights)
+    return lambda features: LossOutput(loss(features), {})
 
 
 def _row(step: int, split: str, loss: LossOutput, **more: float) -> dict[str, float | int | str]:

@@ -95,7 +95,7 @@ def test_names_say_what_a_file_is_about_and_files_stay_short(module):
 
 
 def is_torch_free(module: str) -> bool:
-    """The core works without torch; files named `*_torch.py` are its torch twins, imported by those who ask for them."""
+    """The core works without torch; files named `*_torch.py` are its torch twins, loaded by those who ask for them."""
     return layer_of(module) in TORCH_FREE and not module.endswith("_torch.py")
 
 

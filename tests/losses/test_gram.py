@@ -397,3 +397,14 @@ def test_volume_needs_at_least_one_other_modality():
     assert refused.value.field == "others[1]"
     with pytest.raises(ArgumentError, match="as the others"):
         gram_volume(draw()[0], torch.zeros(5, 7))
+
+
+def test_backward_inside_autocast_gives_the_same_gradient():
+    rows = torch.randn(3, 6, 16, generator=torch.Generator().manual_seed(3))
+    gradients = []
+    for enabled in (False, True):
+        leaves = [x.clone().requires_grad_() for x in rows]
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            gram_volume(*leaves).sum().backward()
+        gradients.append(torch.stack([leaf.grad for leaf in leaves]))
+    torch.testing.assert_close(*gradients)

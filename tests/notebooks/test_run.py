@@ -13,6 +13,7 @@ import pytest
 
 from ecgscan_lab.nb.execute import read_notebook, run_notebook
 from ecgscan_lab.nb.exercises import registered_exercises
+from ecgscan_lab.nb.parameters import declared_parameters
 from ecgscan_lab.plots.figure import ALT_LENGTH
 
 pytestmark = pytest.mark.notebooks
@@ -32,7 +33,10 @@ def name_of(path: Path) -> str:
 def executed(request, tmp_path_factory):
     """A notebook's path, what it looks like after a run, and the processor time of its kernel in seconds."""
     out, before = tmp_path_factory.mktemp("run"), os.times()
-    run = run_notebook(request.param, out, {"profile": "smoke"}, timeout_s=HANGS_S, kernel_env={"CI": "true"})
+    given = {"profile": "smoke", "out": str(out)}
+    declared = declared_parameters(read_notebook(request.param), request.param)
+    given = {name: value for name, value in given.items() if name in declared}
+    run = run_notebook(request.param, out, given, timeout_s=HANGS_S, kernel_env={"CI": "true"})
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     return request.param, read_notebook(run.path), spent

@@ -50,11 +50,21 @@ def record():
     return synthetic_records(1, seed=3)[0]
 
 
+class CleanPages(dict):
+    """Size -> the clean page, drawn when first asked for: effects start from pages of different sizes."""
+
+    def __init__(self, record):
+        super().__init__()
+        self.record = record
+
+    def __missing__(self, size):
+        self[size] = draw_page(self.record, PAGE, size=size).pixels
+        return self[size]
+
+
 @pytest.fixture(scope="module")
 def pages(record):
-    """The clean page at the size that still and that moving effects start from."""
-    large = clean_size(DegradeParams(rotation=fx.Rotation(1.0)), SIZE)
-    return {size: draw_page(record, PAGE, size=size).pixels for size in (SIZE, large)}
+    return CleanPages(record)
 
 
 def degraded(pages, params):

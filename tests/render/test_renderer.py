@@ -242,6 +242,17 @@ def test_traces_beyond_the_sheet_are_cut_and_counted():
     assert draw_page(record_of(beats()), page, size=(400, 400)).clipped == {}
 
 
+@pytest.mark.parametrize("degrade", [None, "photo", "fax"])
+def test_infinite_samples_are_gaps(degrade):
+    signal = beats(seconds=6.0)
+    signal[:, 100:200] = np.inf
+    signal[:, 300] = -np.inf
+    image = draw_page(record_of(signal), BARE, degrade, size=(200, 260))
+    assert np.isnan(image.polylines["I"][100:200, 1]).all()
+    assert np.isfinite(image.polylines["I"][201:300]).all()
+    assert np.isfinite(list(image.boxes["I"])).all()
+
+
 @pytest.mark.parametrize("height_mv", [2e3, 1e6, 1e30])
 def test_amplitudes_that_cannot_be_millivolts_are_refused(height_mv):
     with pytest.raises(PageError, match="mV") as caught:

@@ -143,6 +143,21 @@ def test_queries_are_masked_while_training_and_not_while_validating(cohort, froz
     assert rows[0][1] == rows[1][1]
 
 
+def test_any_loss_of_the_features_can_take_the_objectives_place(cohort, frozen, tmp_path):
+    def pull(features):
+        return (features.image - features.signal).square().mean()
+
+    run = pretrain(cohort, frozen, RECIPE, tmp_path, seed=0, loss=pull)
+    train = [row for row in run.history if row["split"] == "train"]
+    val = [row for row in run.history if row["split"] == "val"]
+    assert train[-1]["total"] < 0.7 * train[0]["total"]
+    assert "contrastive" not in train[0]
+    model, _ = load_model(run.checkpoint)
+    with torch.no_grad():
+        kept = float(pull(model(make_batch(cohort, frozen, cohort.indices("val"), RECIPE.size))))
+    assert kept == pytest.approx(min(row["total"] for row in val), rel=0.05)
+
+
 def blanked(cohort: Cohort, frozen: FrozenFeatures, splits: tuple[str, ...]) -> tuple[Cohort, FrozenFeatures]:
     """Nothing left of some splits: flat signals, and other features."""
     records = tuple(

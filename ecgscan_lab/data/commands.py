@@ -1,0 +1,192 @@
+"""`ecgscan-lab data`: list, show, fetch and verify, as words in and lines out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ecgscan_lab.data.manifest import Manifest, PublishedFile, load_manifest, manifest_names
+
+Say = Callable[[str], object]
+INTERRUPTED = 130
+_WIDTH = 100
+
+
+def add_data_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
+    """Add `data` and its four actions to a command line; `run` is called with what was parsed."""
+    data = commands.add_parser("data", help="corpora and checkpoints: list, show, fetch, verify")
+    actions = data.add_subparsers(required=True, metavar="ACTION", dest="action")
+
+    listing = actions.add_parser("list", parents=[common], help="what there is, and how one gets it")
+    listing.add_argument("--kind", choices=("corpus", "checkpoint"), help="only these")
+
+    show = actions.add_parser("show", parents=[common], help="licence, access, size, citation and traps of one")
+    show.add_argument("name", help="a name of `data list`, or the path of a manifest of your own")
+    form = show.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the manifest as it is")
+    form.add_argument("--croissant", action="store_true", help="Croissant metadata (JSON-LD)")
+
+    fetch = actions.add_parser("fetch", parents=[common], help="download, check, unpack; run again to go on")
+    fetch.add_argument("name", help="a name of `data list`, or the path of a manifest of your own")
+    fetch.add_argument("--to", metavar="FOLDER", help="where files go (default: data/<name>)")
+    fetch.add_argument("--limit", type=int, metavar="N", help="only the first N records, and the tables")
+    fetch.add_argument("--records", metavar="SET", help="which records, where there are several sets (see show)")
+    fetch.add_argument("--only", nargs="+", default=(), metavar="FILE", help="only these listed files; * is allowed")
+    fetch.add_argument("--accept-licence", action="store_true", help="you have read the licence and accept it")
+    fetch.add_argument("--keep-archives", action="store_true", help="keep archives after unpacking")
+    fetch.add_argument("--workers", type=int, default=4, help="connections at a time (default: 4)")
+
+    verify = actions.add_parser("verify", parents=[common], help="hold a folder to the publisher's digests")
+    verify.add_argument("name", help="a name of `data list`, or the path of a manifest of your own")
+    verify.add_argument("folder", help="holds the files, in the publisher's layout")
+    verify.add_argument("--complete", action="store_true", help="also fail when something is missing")
+    data.set_defaults(run=run)
+
+
+def run_data(args: argparse.Namespace, say: Say) -> int:
+    """Run one action of `data`; returns the exit status: 0 done, 1 damaged or incomplete, 130 interrupted.
+
+    Args:
+        args: what `add_data_verb` parsed.
+        say: called with each line of the answer.
+    """
+    if args.action == "list":
+        for line in table_lines(args.kind):
+            say(line)
+        return 0
+    manifest = load_manifest(args.name)
+    if args.action == "show":
+        if args.json or args.croissant:
+            say(json.dumps(manifest.fields if args.json else manifest.croissant(), indent=2, ensure_ascii=False))
+            return 0
+        for line in manifest_lines(manifest):
+            say(line)
+        return 0
+    return _fetch(manifest, args, say) if args.action == "fetch" else _verify(manifest, args, say)
+
+
+def table_lines(kind: str | None = None) -> Iterator[str]:
+    """One line for each manifest: name, how one gets it, licence, and what it is."""
+    manifests = [load_manifest(name) for name in manifest_names(kind)]
+    for chosen, title in (("corpus", "corpora"), ("checkpoint", "checkpoints")):
+        rows = [manifest for manifest in manifests if manifest.kind == chosen]
+        if rows:
+            yield f"{title:<31}{'access':<9}licence"
+        for manifest in rows:
+            licence = manifest.fields["licence"]
+            short = licence["spdx"] or textwrap.shorten(licence["name"], 24, placeholder="...")
+            size = f"{manifest.fields['records']['count']:>9,} records" if "records" in manifest.fields else ""
+            yield f"  {manifest.name:<29}{manifest.access:<9}{short:<26}{size}".rstrip()
+    yield "ecgscan-lab data show NAME tells the rest"
+
+
+def manifest_lines(manifest: Manifest) -> Iterator[str]:
+    """What a reader should know before fetching: licence, access, size, citation, overlaps, traps."""
+    fields = manifest.fields
+    licence, records = fields["licence"], fields.get("records")
+    yield f"{manifest.title}, {manifest.version}"
+    yield from _wrapped("", fields["description"])
+    yield from _wrapped("page", fields["homepage"])
+    duties = [
+        words
+        for words, holds in (
+            ("share alike", licence["share_alike"]),
+            ("not for commercial use", licence["non_commercial"]),
+            ("to be accepted", licence["must_accept"]),
+        )
+        if holds
+    ]
+    yield from _wrapped("licence", f"{licence['name']}{''.join(', ' + duty for duty in duties)}: {licence['url']}")
+    yield from _wrapped("", licence.get("note", ""))
+    yield from _wrapped("access", manifest.access + "".join(f"; {step}" for step in fields["access"]["steps"]))
+    if records is not None:
+        patients = "" if records["patients"] is None else f" of {records['patients']:,} patients"
+        rates = " and ".join(f"{rate:g}" for rate in records["fs_hz"])
+        first, last = records["duration_s"]
+        length = f"{first:g} s" if first == last else f"{first:g} to {last:g} s"
+        yield from _wrapped("records", f"{records['count']:,}{patients}, {rates} Hz, {length}; {records['format']}")
+        yield from _wrapped("leads", " ".join(records["leads"]))
+    yield from _wrapped("input", fields.get("input", ""))
+    yield from _wrapped("trained on", ", ".join(fields.get("trained_on", ())))
+    for name, chosen in manifest.record_sets.items():
+        yield from _wrapped("record set", f"{name}: {chosen.count:,} records, one by one (--records {name} --limit N)")
+    for file in [*manifest.files, *([manifest.archive] if manifest.archive else [])]:
+        size = file.about or (f"{file.n_bytes:,} bytes" if file.n_bytes else "size not listed here")
+        yield from _wrapped("file", f"{file.path}: {size}; {_digest(file)}")
+    if manifest.checksums is not None:
+        yield from _wrapped("digests", f"the publisher's list, {manifest.checksums.file.url}")
+    for relation in ("contains", "contained_in"):
+        for entry in fields[relation]:
+            count = "" if entry["records"] is None else f" ({entry['records']:,} records)"
+            yield from _wrapped(relation.replace("_", " "), f"{entry['name']}{count}: {entry['note']}")
+    for trap in fields["traps"]:
+        yield from _wrapped("beware", trap)
+    doi = fields["citation"]["doi"]
+    yield from _wrapped("cite", fields["citation"]["text"] + (f" https://doi.org/{doi}" if doi else ""))
+
+
+def _fetch(manifest: Manifest, args: argparse.Namespace, say: Say) -> int:
+    from ecgscan_lab.data.fetch import fetch_data
+
+    licence = manifest.fields["licence"]
+    say(f"{manifest.title}, {manifest.version}: {licence['name']}, {licence['url']}")
+    try:
+        done = fetch_data(
+            manifest,
+            args.to,
+            limit=args.limit,
+            record_set=args.records,
+            only=args.only,
+            accept_licence=args.accept_licence,
+            keep_archives=args.keep_archives,
+            workers=args.workers,
+            progress=sys.stderr.isatty(),
+        )
+    except KeyboardInterrupt:
+        say("interrupted; run the same command again to go on from there")
+        return INTERRUPTED
+    say(f"{done.files} files in {done.folder}, {done.fresh} of them fetched now ({done.n_bytes / 1e6:,.1f} MB)")
+    if done.recorded:
+        say(f"no published digest, recorded now: {', '.join(done.recorded)}")
+    say(f"cite: {manifest.fields['citation']['text']}")
+    return 0
+
+
+def _verify(manifest: Manifest, args: argparse.Namespace, say: Say) -> int:
+    from ecgscan_lab.data.verify import verify_data
+
+    found = verify_data(manifest, args.folder)
+    say(f"{found.checked:,} files compared, {len(found.damaged)} damaged; {found.n_missing:,} listed ones are not here")
+    for pattern, (n, published) in found.counts.items():
+        say(f"  {pattern}: {n:,}" + ("" if published is None else f" of {published:,}"))
+    for path, what in list(found.damaged.items())[:20]:
+        say(f"  damaged: {path}: {what}")
+    if found.unlisted:
+        say(f"  no digest known: {', '.join(found.unlisted[:8])}")
+    if found.note:
+        say(f"  {found.note}")
+    if not found.sound:
+        say(
+            "not sound: nothing here is of this corpus"
+            if not found.damaged
+            else "not sound: fetch the damaged files anew"
+        )
+        return 1
+    say("sound and complete" if found.complete else "sound, and not complete")
+    return 1 if args.complete and not found.complete else 0
+
+
+def _digest(file: PublishedFile) -> str:
+    if file.sha256:
+        return f"sha256 {file.sha256[:12]}..."
+    return f"md5 {file.md5[:12]}..." if file.md5 else "digest not listed here"
+
+
+def _wrapped(title: str, text: str) -> Iterator[str]:
+    lines = textwrap.wrap(text, _WIDTH - 14, break_long_words=False, break_on_hyphens=False)
+    for number, line in enumerate(lines):
+        yield f"  {title if number == 0 else '':<12}{line}"
