@@ -34,7 +34,7 @@ def plot_overlay(
     """
     segments = {segment.name: segment for segment in page_segments(fit.page)}
     shown = segments[lead] if lead in segments else next(iter(segments.values()))
-    cover = page_over_picture(pixels, fit, record)[..., None]
+    cover = 0.75 * page_over_picture(pixels, fit, record)[..., None]
     pale = 255.0 - 0.55 * (255.0 - pixels.astype(np.float32))
     blended = (pale * (1 - cover) + 255.0 * np.array(to_rgb(BLUE)) * cover).astype(np.uint8)
     corners = np.array([(-10.0, -14.0), (30.0, -14.0), (30.0, 11.0), (-10.0, 11.0)])
