@@ -34,7 +34,7 @@ def plot_overlay(
     """
     segments = {segment.name: segment for segment in page_segments(fit.page)}
     shown = segments[lead] if lead in segments else next(iter(segments.values()))
-    cover = page_over_picture(pixels, fit, record)[..., None]
+    cover = 0.75 * page_over_picture(pixels, fit, record)[..., None]
     pale = 255.0 - 0.55 * (255.0 - pixels.astype(np.float32))
     blended = (pale * (1 - cover) + 255.0 * np.array(to_rgb(BLUE)) * cover).astype(np.uint8)
     corners = np.array([(-10.0, -14.0), (30.0, -14.0), (30.0, 11.0), (-10.0, 11.0)])
@@ -58,6 +58,6 @@ def plot_overlay(
     return describe(
         figure,
         f"A photograph of an ECG page with the fitted {fit.page.layout} page drawn over it in blue, whole and close "
-        f"up at {shown.name}. Grid crossings lie {fit.residual_mm:.2f} mm (root mean square) from the bent page model and "
-        f"{fit.flat_residual_mm:.2f} mm from a flat one.",
+        f"up at {shown.name}. Grid crossings lie {fit.residual_mm:.2f} mm (root mean square) from the bent page model "
+        f"and {fit.flat_residual_mm:.2f} mm from a flat one.",
     )

@@ -208,21 +208,23 @@ def _settle(
 ) -> tuple[PageSpec, int, np.ndarray, float, tuple[str, ...]]:
     rows = complete_rows(found.baselines_mm)
     span = trace_span(flat, rows)
-    best: tuple[float, PageSpec, np.ndarray] | None = None
-    for layout, strips in layouts_for(len(rows)) or [("3x4", 0)]:
+    tries: list[tuple[float, PageSpec, np.ndarray]] = []
+    for layout, strips in layouts_for(len(rows)):
         for cabrera in (False, True):
             page = page_from_rows(found, rows, span, layout, strips, cabrera=cabrera, pulses=printed)
             if page is None:
                 continue
             shift = _shift_of(page, found, rows)
             score, place = name_scores(flat, page, shift)
-            if best is None or score > best[0] + (0.05 if cabrera else 0.0):
-                best = (score, _with_names(page, place), shift)
-    if best is None:
+            tries.append((score - 0.05 * cabrera, _with_names(page, place), shift))
+    if not tries:
         raise PageError(
             f"{len(rows)} rows of traces fit no layout", field="pixels", expected="a page in a layout of `LAYOUTS`"
         )
-    score, page, shift = best
+    score, page, shift = max(tries, key=lambda entry: entry[0])
+    if score < READABLE:
+        usual = "12x1" if len(rows) >= 12 else "6x2" if len(rows) >= 6 else "3x4"
+        score, page, shift = next((entry for entry in tries if entry[1].layout == usual), (score, page, shift))
     if score < READABLE:
         flags = (*flags, "the lead names could not be read: the usual order is assumed")
     elif page.rhythm:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ecgscan_lab.errors import PageError
+from ecgscan_lab.render.darkness import line_darkness, shrink
 
 SEARCH_SIDE = 1600
 """Longest side of the picture in which the grid is looked for; finer detail is used once its spacing is known."""
@@ -19,6 +20,11 @@ CELL_PX = 24.0
 WINDOW = 256
 LEAST_PIXELS, MOST_PIXELS = 160, 120_000_000
 LEAST_CROSSINGS, MOST_CROSSINGS = 60, 40_000
+MOST_SEEDS = 24
+THICK_MM = 5.0
+
+SOFTEN_PX = (1.3, 2.5)
+"""Blurs to try where the thin lines are as strong as the thick ones."""
 
 LEAST_SEED, LEAST_QUALITY = 0.3, 0.2
 """Regularity of the lines, 0 to 1, that is asked of the first crossing and of every other."""
@@ -75,24 +81,15 @@ def find_grid(pixels: np.ndarray) -> Grid:
             field="pixels",
             expected=f"sides of at least {LEAST_PIXELS} pixels, at most {MOST_PIXELS // 10**6} megapixels",
         )
-    search, scale = shrink(pixels, min(1.0, SEARCH_SIDE / max(shape[:2])))
-    darkness = line_darkness(search, 40)
-    seeds = _window_lattices(darkness)
-    period = float(np.median([np.sqrt(abs(np.linalg.det(seed[1]))) for seed in seeds])) if seeds else 0.0
-    if seeds and period > 0:
-        finer = min(1.0, scale * CELL_PX / period)
-        if finer != scale:
-            search, new_scale = shrink(pixels, finer)
-            ratio = new_scale / scale
-            seeds = [((c + 0.5) * ratio - 0.5, cell * ratio, score) for c, cell, score in seeds]
-            darkness, scale = line_darkness(search, 1.6 * period * ratio), new_scale
-    index, points, quality = np.zeros((0, 2), int), np.zeros((0, 2)), np.zeros(0)
-    for centre, cell, _ in seeds[:8]:
-        found = _grow(darkness, centre, cell)
-        if len(found[0]) > len(index):
-            index, points, quality = found
-        if len(index) > 500:
+    best = _follow(pixels, 0.0)
+    for soften_px in SOFTEN_PX:
+        if len(best[0]) >= LEAST_CROSSINGS and _spacing_mm(best[0]) == THICK_MM:
             break
+        other = _follow(pixels, soften_px)
+        thick = _spacing_mm(other[0]) == THICK_MM
+        if len(other[0]) >= LEAST_CROSSINGS and (thick or len(best[0]) < LEAST_CROSSINGS):
+            best = other
+    index, points, quality = best
     if len(index) < LEAST_CROSSINGS:
         raise PageError(
             f"no grid was found in the picture ({len(index)} crossings of lines)",
@@ -100,57 +97,40 @@ def find_grid(pixels: np.ndarray) -> Grid:
             expected="a page with a visible ECG grid",
             fix="photograph the page from closer and in even light, or crop the picture to the page",
         )
-    return Grid(index, (points + 0.5) / scale, quality, 1.0 if np.ptp(index, axis=0).max() > 110 else 5.0)
+    return Grid(index, points, quality, _spacing_mm(index))
 
 
-def shrink(pixels: np.ndarray, scale: float) -> tuple[np.ndarray, float]:
-    """Average a uint8 picture down: (float32 picture, the scale it really has)."""
-    if scale >= 0.999:
-        return pixels.astype(np.float32), 1.0
-    small = cv2.resize(pixels, (0, 0), fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return small.astype(np.float32), small.shape[1] / pixels.shape[1]
+def _spacing_mm(index: np.ndarray) -> float:
+    """No sheet has more than a hundred thick lines: where there are more, they are the thin ones."""
+    return 1.0 if len(index) and np.ptp(index, axis=0).max() > 110 else THICK_MM
 
 
-def paper_light(picture: np.ndarray, reach_px: float) -> np.ndarray:
-    """The paper's own colour at each pixel: a closing over lines, strokes and letters, then smoothed."""
-    height, width = picture.shape[:2]
-    step = max(1, int(reach_px / 8))
-    calm = cv2.blur(picture, (3, 3))  # single noisy pixels do not count
-    bright = cv2.dilate(calm, np.ones((step, step), np.uint8))[step // 2 :: step, step // 2 :: step]
-    size = max(3, round(reach_px / step) | 1)
-    closed = cv2.morphologyEx(bright, cv2.MORPH_CLOSE, np.ones((size, size), np.uint8))
-    smooth = cv2.GaussianBlur(closed, (0, 0), size / 2)
-    return np.maximum(_stretch(smooth, (height, width), step), 1.0)
-
-
-def line_darkness(picture: np.ndarray, reach_px: float) -> np.ndarray:
-    """How much darker than its paper each pixel is in its darkest channel; ink counts little more than a line does."""
-    darkness = 1.0 - (picture / paper_light(picture, reach_px)).min(axis=-1)
-    darkness = np.clip(darkness, 0.0, 1.0, out=darkness)
-    step = 16
-    height, width = darkness.shape
-    padded = np.pad(darkness, ((0, -height % step), (0, -width % step)), mode="reflect")
-    blocks = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step).swapaxes(1, 2)
-    floor, strong = np.percentile(blocks.reshape(*blocks.shape[:2], -1), (45, 95), axis=-1).astype(np.float32)
-    darkness -= _stretch(cv2.GaussianBlur(floor, (0, 0), 1.0), darkness.shape, step)
-    strong = (strong - floor)[strong - floor > 0.03]
-    most = 1.5 * float(np.percentile(strong, 35)) if strong.size else 1.0
-    darkness = np.clip(darkness, 0.0, most)
-    return cv2.GaussianBlur(np.minimum(darkness, 6.0 * cv2.blur(darkness, (65, 65)) + 0.01), (0, 0), 0.8)
-
-
-def _stretch(small: np.ndarray, shape: tuple[int, ...], step: int) -> np.ndarray:
-    """Enlarge values of blocks of `step` pixels to pixels, linearly."""
-    if step == 1:
-        return small
-    large = cv2.resize(small, (small.shape[1] * step, small.shape[0] * step), interpolation=cv2.INTER_LINEAR)
-    missing = (max(0, shape[0] - large.shape[0]), max(0, shape[1] - large.shape[1]))
-    large = cv2.copyMakeBorder(large, 0, missing[0], 0, missing[1], cv2.BORDER_REPLICATE)
-    return large[: shape[0], : shape[1]]
+def _follow(pixels: np.ndarray, soften_px: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(line numbers, points in the picture, quality) of the crossings found after softening away thin lines."""
+    search, scale = shrink(pixels, min(1.0, SEARCH_SIDE / max(pixels.shape[:2])))
+    darkness = line_darkness(search, 40, soften_px)
+    seeds = _window_lattices(darkness)
+    index, points, quality = np.zeros((0, 2), int), np.zeros((0, 2)), np.zeros(0)
+    if not seeds:
+        return index, points, quality
+    period = float(np.median([np.sqrt(abs(np.linalg.det(seed[1]))) for seed in seeds]))
+    finer = min(1.0, scale * CELL_PX / period)
+    if finer != scale:
+        search, new_scale = shrink(pixels, finer)
+        ratio = new_scale / scale
+        seeds = [((c + 0.5) * ratio - 0.5, cell * ratio, score) for c, cell, score in seeds]
+        darkness, scale = line_darkness(search, 1.6 * period * ratio, soften_px * ratio), new_scale
+    for centre, cell, _ in seeds[:8]:
+        found = _grow(darkness, centre, cell)
+        if len(found[0]) > len(index):
+            index, points, quality = found
+        if len(index) > 500:
+            break
+    return index, (points + 0.5) / scale, quality
 
 
 def _window_lattices(darkness: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """(centre, cell, score) of the regular windows, best first; a cell's columns step to the next line of each family."""
+    """(centre, cell, score) of the regular windows, best first; a cell's columns step from line to line."""
     size = min(WINDOW, *darkness.shape)
     taper = np.hanning(size + 2)[1:-1]
     taper = (taper[:, None] * taper).astype(np.float32)
@@ -163,13 +143,31 @@ def _window_lattices(darkness: np.ndarray) -> list[tuple[np.ndarray, np.ndarray,
             if pair is not None:
                 frequencies, score = pair
                 found.append((np.array([left, top]) + (size - 1) / 2, np.linalg.inv(frequencies), score))
-    found.sort(key=lambda entry: -entry[2])
+    found = [_settle_cell(darkness, *entry) for entry in sorted(found, key=lambda entry: -entry[2])[:MOST_SEEDS]]
     if not found:
         return []
     good = [entry for entry in found if entry[2] > 0.4 * found[0][2]]
     periods = np.log([np.sqrt(abs(np.linalg.det(entry[1]))) for entry in good])
     centre = np.median(periods)
     return [entry for entry, period in zip(good, periods, strict=True) if abs(period - centre) < 0.25]
+
+
+def _settle_cell(
+    darkness: np.ndarray, centre: np.ndarray, cell: np.ndarray, score: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Undo a cell that spans several lines: keep the largest that has lines at its edges and nowhere else."""
+    quality = {part: _settled(darkness, centre, cell / part)[2] for part in (1, 2, 3)}
+    part = next(part for part in quality if quality[part] >= 0.6 * max(quality.values()))
+    return centre, cell / part, score
+
+
+def _settled(darkness: np.ndarray, centre: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Move a place to the crossing beside it: (where that is, strength of its lines, their regularity)."""
+    point, cells = centre[None], cell[None]
+    for _ in range(3):
+        offset, strength, quality = _measure(darkness, point, cells)
+        point = point + np.einsum("nij,nj->ni", cells, offset)
+    return point[0], strength[0], float(quality[0])
 
 
 def _starts(length: int, size: int) -> np.ndarray:
@@ -354,14 +352,10 @@ class _Net:
 def _grow(darkness: np.ndarray, centre: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Follow the lines outwards from one window: (line numbers, points, quality) of the crossings."""
     net = _Net()
-    point, cells, offset = centre[None, :], cell[None], np.zeros((1, 2))
-    for _ in range(3):
-        offset, strength, quality = _measure(darkness, point, cells)
-        point = point + np.einsum("nij,nj->ni", cells, offset)
+    start, level, regularity = _settled(darkness, centre, cell)
     frontier = np.zeros((1, 2), int)
-    if quality[0] >= LEAST_SEED:
-        net.put(frontier, point, cells, quality)
-    level = strength[0]
+    if regularity >= LEAST_SEED:
+        net.put(frontier, start[None], cell[None], np.array([regularity]))
     border = np.array(darkness.shape[::-1]) - 1
     while net.have.any() and len(wanted := net.wanted(frontier)) and net.have.sum() < MOST_CROSSINGS:
         point, cells = net.predict(wanted)

@@ -288,7 +288,22 @@ def _best_comb(share: np.ndarray) -> tuple[list[int], float] | None:
         rows = rows[1:]
     while len(rows) > 3 and share[rows[-1]] < least:
         rows = rows[:-1]
-    return rows, contrast
+    return _with_shifted_ends(share, rows, least), contrast
+
+
+def _with_shifted_ends(share: np.ndarray, rows: list[int], least: float) -> list[int]:
+    """Add a row above or below that lies a little nearer or further than the others, as rhythm strips often do."""
+    pitch = (rows[-1] - rows[0]) / (len(rows) - 1)
+    reach = int(0.2 * pitch)
+    added = list(rows)
+    for expected in (round(rows[0] - pitch), round(rows[-1] + pitch)):
+        low = expected - reach
+        if low < 0 or expected + reach >= len(share):
+            continue
+        at = low + int(share[low : expected + reach + 1].argmax())
+        if share[at] >= least:
+            added.append(at)
+    return sorted(added)
 
 
 def trace_span(flat: FlatPage, rows_mm: Sequence[float]) -> tuple[float, float] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ecgscan_lab.render.grid import paper_light
+from ecgscan_lab.render.darkness import paper_light
 from ecgscan_lab.types import PageMap
 
 PX_PER_MM = 4
@@ -83,7 +83,7 @@ def _colour_share(drop: np.ndarray, colour: np.ndarray, known: np.ndarray) -> fl
     on_line = known & (lines > 0.7 * lines.max()) & (colour > 0.5 * lines) & (colour > 0.04)
     if on_line.sum() < 0.02 * known.sum():
         return 0.0
-    return float(np.clip(np.percentile(drop[on_line] / colour[on_line], 60), 0.0, 1.5))
+    return float(np.clip(np.percentile(drop[on_line] / colour[on_line], 60), 0.0, 2.5))
 
 
 def _pixel_places(page_map: PageMap, low: np.ndarray, size: tuple[int, int]) -> np.ndarray:

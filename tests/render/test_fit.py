@@ -27,9 +27,9 @@ def beats(seed=0, fs_hz=250.0):
     return EcgRecord("beats", (heights * wave).astype(np.float32), fs_hz=fs_hz)
 
 
-def photograph(page, turn_deg=0.0, tilt=0.0, bend=None, px_per_mm=6.0, size=None, seed=0):
+def photograph(page, turn_deg=0.0, tilt=0.0, bend=None, px_per_mm=4.5, seed=0):
     """A page drawn by us, bent, turned and tilted over a dark table: (pixels, the map that was used)."""
-    clean = draw_page(beats(seed), page, dpi=8.0 * 25.4)
+    clean = draw_page(beats(seed), page, dpi=7.0 * 25.4)
     corners = np.array([(0.0, 0.0), (page.width_mm, 0.0), (page.width_mm, page.height_mm), (0.0, page.height_mm)])
     angle = np.deg2rad(turn_deg)
     turned = (corners - corners.mean(axis=0)) @ np.array(
@@ -82,7 +82,7 @@ def test_leads_of_a_tilted_page_are_found_from_the_picture_alone(name):
 @pytest.mark.parametrize("turn_deg", [90.0, 180.0, 262.0])
 def test_a_known_page_is_found_whichever_way_it_is_turned(turn_deg):
     page = PAGES["pink 3x4"]
-    pixels, truth = photograph(page, turn_deg=turn_deg, px_per_mm=5.0)
+    pixels, truth = photograph(page, turn_deg=turn_deg)
     fit = fit_page(pixels, page)
     corners = np.array([(0.0, 0.0), (page.width_mm, 0.0), (page.width_mm, page.height_mm), (0.0, page.height_mm)])
     assert np.median(np.hypot(*(truth.to_mm(fit.page_map.to_px(corners)) - corners).T)) < 1.0
@@ -114,6 +114,7 @@ def test_a_bent_sheet_is_followed_and_a_homography_alone_is_not_enough():
     assert np.percentile(bent, 95) < 0.5 < np.percentile(flat, 95)
 
 
+@pytest.mark.slow
 def test_gain_and_speed_come_from_the_pulses():
     page = PageSpec(gain_mm_per_mv=20.0, row_pitch_mm=42.0)
     pixels, _ = photograph(page, turn_deg=-4.0)
@@ -132,7 +133,7 @@ def test_what_was_assumed_is_said():
 
 
 def test_the_same_picture_gives_the_same_fit():
-    pixels, _ = photograph(PAGES["kit"], turn_deg=5.0, px_per_mm=5.0)
+    pixels, _ = photograph(PAGES["kit"], turn_deg=5.0)
     one, two = fit_page(pixels), fit_page(pixels.copy())
     assert one.page == two.page
     assert np.array_equal(one.page_map.homography, two.page_map.homography)
@@ -147,7 +148,7 @@ def test_crossings_lie_on_lines_to_a_fraction_of_a_pixel():
     off = (mm - (2.0, 3.0) + 2.5) % 5.0 - 2.5
     assert grid.spacing_mm == 5.0
     assert np.median(np.abs(off)) < 0.08
-    assert len(mm) > 0.9 * (page.width_mm // 5) * (page.height_mm // 5)
+    assert len(mm) > 0.85 * (page.width_mm // 5) * (page.height_mm // 5)
 
 
 NOTHING = {
@@ -214,7 +215,7 @@ def test_a_fitted_bend_ignores_outliers_and_bridges_holes(rng):
 
 def test_the_overlay_covers_the_ink_and_is_described():
     page = PAGES["kit"]
-    pixels, _ = photograph(page, turn_deg=6.0, px_per_mm=5.0)
+    pixels, _ = photograph(page, turn_deg=6.0)
     fit = fit_page(pixels)
     cover = page_over_picture(pixels, fit, beats())
     dark = pixels.max(axis=-1) < 110
