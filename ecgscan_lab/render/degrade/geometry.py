@@ -17,8 +17,7 @@ LENS = 2.2
 KEPT_INSET = 0.06
 """Rotation and perspective zoom out until the sheet without this share of its width on each side stays in view."""
 
-FINE_PX, MIDDLE_PX = 640, 1280
-FINE_FACTOR, MIDDLE_FACTOR = 1.5, 1.25
+DRAWN_LARGER_PX, LARGER = 1280, 1.25
 """Pictures up to this long are warped from clean pages drawn larger, so that thin lines stay smooth."""
 
 
@@ -131,12 +130,12 @@ def clean_size(params: DegradeParams, size: tuple[int, int]) -> tuple[int, int]:
     Example:
         >>> from ecgscan_lab.render.degrade import effects as fx
         >>> clean_size(DegradeParams(), (448, 448)), clean_size(DegradeParams(curl=fx.Curl(0.02)), (448, 448))
-        ((448, 448), (672, 672))
+        ((448, 448), (560, 560))
     """
     if not params.moves:
         return size
     longer = max(size)
-    factor = FINE_FACTOR if longer <= FINE_PX else MIDDLE_FACTOR if longer <= MIDDLE_PX else 1.0
+    factor = LARGER if longer <= DRAWN_LARGER_PX else 1.0
     if params.framing is not None:  # what will be small need not be drawn large, and would alias if it were
         factor *= params.framing.zoom
     if params.crop is not None:
