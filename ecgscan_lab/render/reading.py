@@ -18,7 +18,7 @@ from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render import ink_runs, raster
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.plan import Plan, plan_page
-from ecgscan_lab.render.waveform_fit import WaveformFit
+from ecgscan_lab.render.waveform_fit import WaveformFit, shared_columns
 from ecgscan_lab.types import EcgImage
 
 DARKEST = 0.05
@@ -182,19 +182,6 @@ def _own_ink(plan: Plan, seen: np.ndarray, pitch_px: float) -> list[tuple[int, n
     return runs
 
 
-def _shared_columns(
-    a: tuple[int, np.ndarray], b: tuple[int, np.ndarray]
-) -> list[tuple[int, int]]:
-    """Stretches of picture columns [start, stop) in which two traces take the same run."""
-    low = max(a[0], b[0])
-    high = min(a[0] + a[1].shape[1], b[0] + b[1].shape[1])
-    if low >= high:
-        return []
-    same = a[1][0, low - a[0] : high - a[0]] == b[1][0, low - b[0] : high - b[0]]
-    edges = np.flatnonzero(np.diff(np.r_[0, same.astype(np.int8), 0])) + low
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
 def _give_back(runs: list[tuple[int, np.ndarray]], rows: np.ndarray, baselines: np.ndarray) -> None:
     """Where a trace has a gap its path leads through foreign ink: that is what no run beside it touches."""
 
@@ -214,7 +201,7 @@ def _give_back(runs: list[tuple[int, np.ndarray]], rows: np.ndarray, baselines: 
 
     for s in range(len(runs)):
         for k in range(s):
-            for start, stop in _shared_columns(runs[s], runs[k]) if rows[k] != rows[s] else []:
+            for start, stop in shared_columns(runs[s], runs[k]) if rows[k] != rows[s] else []:
                 mine, theirs = joined(s, start, stop), joined(k, start, stop)
                 if mine and theirs:
                     continue
@@ -269,7 +256,7 @@ def _shared(s: int, runs: list[tuple[int, np.ndarray]], rows: np.ndarray) -> np.
     left, run = runs[s]
     shared = np.zeros(run.shape[1], np.bool_)
     for k, (other_left, other) in enumerate(runs):
-        for start, stop in _shared_columns(runs[s], runs[k]) if k != s else []:
+        for start, stop in shared_columns(runs[s], runs[k]) if k != s else []:
             mine = _height(run, start - left, stop - left)
             if rows[k] == rows[s] or mine <= _height(other, start - other_left, stop - other_left):
                 shared[start - left : stop - left] = True
