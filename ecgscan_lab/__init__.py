@@ -24,6 +24,7 @@ _HOME = {
     "draw_pages": "ecgscan_lab.render.renderer",
     "draw_batch": "ecgscan_lab.render.raster_torch",
     "render_dataset": "ecgscan_lab.render.export_dataset",
+    "fit_page": "ecgscan_lab.render.fit",
     "check_loss": "ecgscan_lab.losses.checks",
     "compare_losses": "ecgscan_lab.compare",
 }
