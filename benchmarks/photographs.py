@@ -23,8 +23,8 @@ from ecgscan_lab.errors import EcgScanLabError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.plots.figure import to_png
 from ecgscan_lab.plots.photographs import plot_overlay
-from ecgscan_lab.render.fit import PageFit, fit_page, ink_distance_mm
 from ecgscan_lab.render.page import PageSpec
+from ecgscan_lab.render.photograph import PageFit, fit_page, ink_distance_mm
 from ecgscan_lab.render.renderer import draw_page
 from ecgscan_lab.types import EcgRecord
 

@@ -126,7 +126,7 @@ def torch_backend_rates(passes: int) -> dict[str, float]:
     """Clean 448 x 448 pages a second of the torch backend: on one CPU thread, forward and backward, and on a GPU."""
     import torch
 
-    from ecgscan_lab.render.raster_torch import draw_batch, prepare_pages
+    from ecgscan_lab.render.tensors import draw_batch, prepare_pages
 
     torch.set_num_threads(1)
     rates = {}

@@ -22,9 +22,9 @@ _HOME = {
     "PageSpec": "ecgscan_lab.render.page",
     "draw_page": "ecgscan_lab.render.renderer",
     "draw_pages": "ecgscan_lab.render.renderer",
-    "draw_batch": "ecgscan_lab.render.raster_torch",
-    "render_dataset": "ecgscan_lab.render.export_dataset",
-    "fit_page": "ecgscan_lab.render.fit",
+    "draw_batch": "ecgscan_lab.render.tensors",
+    "render_dataset": "ecgscan_lab.render.export",
+    "fit_page": "ecgscan_lab.render.photograph",
     "check_loss": "ecgscan_lab.losses.checks",
     "compare_losses": "ecgscan_lab.compare",
 }

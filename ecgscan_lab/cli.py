@@ -201,8 +201,7 @@ def _add_render(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _render(args: argparse.Namespace) -> int:
-    from ecgscan_lab.render.export_dataset import render_dataset
-    from ecgscan_lab.render.export_settings import RenderSettings, page_named
+    from ecgscan_lab.render.export import RenderSettings, page_named, render_dataset
 
     fields = {
         "layout": args.layout,

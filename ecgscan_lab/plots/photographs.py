@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ecgscan_lab.plots.figure import BLUE, VERMILLION, describe, style
-from ecgscan_lab.render.fit import PageFit, page_over_picture
+from ecgscan_lab.render.photograph.fit import PageFit, page_over_picture
 from ecgscan_lab.render.segments import page_segments
 from ecgscan_lab.types import EcgRecord
 

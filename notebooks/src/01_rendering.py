@@ -242,7 +242,7 @@ import torch
 
 from ecgscan_lab import draw_batch
 from ecgscan_lab.plots.rendering import plot_fit_to_page
-from ecgscan_lab.render.inverse_torch import fit_signal_to_page
+from ecgscan_lab.render.tensors import fit_signal_to_page
 
 bare = PageSpec.compact(rhythm=("V2",), show_lead_names=False, pulses="none")
 target = torch.from_numpy(record.signal_mv[:, :: round(record.fs_hz / 100)].copy())

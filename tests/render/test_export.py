@@ -15,7 +15,7 @@ from ecgscan_lab.data.synthetic import synthetic_records
 from ecgscan_lab.errors import ArgumentError, ExportError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render import PageSpec, draw_page, sample_layout
-from ecgscan_lab.render.export import (
+from ecgscan_lab.render.export.truth import (
     encode_picture,
     label_mask,
     page_truth,

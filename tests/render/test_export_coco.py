@@ -13,7 +13,7 @@ from ecgscan_lab.data.synthetic import synthetic_records
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render import PageSpec, draw_page
-from ecgscan_lab.render.export_coco import coco_page, mask_rle, rle_mask, write_coco
+from ecgscan_lab.render.export.coco import coco_page, mask_rle, rle_mask, write_coco
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.randoms(use_true_random=False))

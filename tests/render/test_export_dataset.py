@@ -17,11 +17,13 @@ from ecgscan_lab.data.synthetic import synthetic_records
 from ecgscan_lab.data.wfdb_records import read_record
 from ecgscan_lab.errors import ArgumentError, ExportError, PageError, TableError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render import PageSpec, export_dataset, export_progress
-from ecgscan_lab.render.export import read_page_truth, remake
-from ecgscan_lab.render.export_dataset import render_dataset
-from ecgscan_lab.render.export_settings import RenderSettings, page_named, page_seed
-from ecgscan_lab.render.record_sources import find_records
+from ecgscan_lab.render import PageSpec
+from ecgscan_lab.render.export import dataset as export_dataset
+from ecgscan_lab.render.export import progress as export_progress
+from ecgscan_lab.render.export.dataset import render_dataset
+from ecgscan_lab.render.export.settings import RenderSettings, page_named, page_seed
+from ecgscan_lab.render.export.sources import find_records
+from ecgscan_lab.render.export.truth import read_page_truth, remake
 
 SMALL = {"size": (120, 160)}
 NAMES = ("ward/Doe-Jane", "ward/Roe-Richard", "x1", "x2", "x3")

@@ -13,7 +13,7 @@ import pytest
 from ecgscan_lab.data.synthetic import synthetic_records
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render import PageSpec, draw_page
-from ecgscan_lab.render.export_vector import page_svg, write_pdf, write_svg
+from ecgscan_lab.render.export.vector import page_svg, write_pdf, write_svg
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 PAGES = {

@@ -11,9 +11,9 @@ from ecgscan_lab.leads import LEADS
 from ecgscan_lab.plots.figure import alt_text
 from ecgscan_lab.plots.photographs import plot_overlay
 from ecgscan_lab.render import PageSpec, draw_page, page_segments
-from ecgscan_lab.render.bend import LatticeBend, fit_bend
-from ecgscan_lab.render.fit import fit_page, ink_distance_mm, page_over_picture
-from ecgscan_lab.render.grid import find_grid
+from ecgscan_lab.render.photograph.bend import LatticeBend, fit_bend
+from ecgscan_lab.render.photograph.fit import fit_page, ink_distance_mm, page_over_picture
+from ecgscan_lab.render.photograph.grid import find_grid
 from ecgscan_lab.types import EcgRecord, PageMap
 
 

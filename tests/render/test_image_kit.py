@@ -13,8 +13,8 @@ import pytest
 from ecgscan_lab.data.synthetic import synthetic_records
 from ecgscan_lab.errors import ArgumentError, MissingExtraError, PageError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render.image_kit import KitPage, draw_page_with_image_kit, image_kit_seconds
-from ecgscan_lab.render.image_kit_process import KIT_VARIABLE, PYTHON_VARIABLE
+from ecgscan_lab.render.image_kit.adapter import KitPage, draw_page_with_image_kit, image_kit_seconds
+from ecgscan_lab.render.image_kit.process import KIT_VARIABLE, PYTHON_VARIABLE
 
 FAKE_IMGAUG = """
 import copy, random

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.render.png import png_bytes
+from ecgscan_lab.render.export.png import png_bytes
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (7, 13, 3), (60, 41), (1, 5), (5, 1)])

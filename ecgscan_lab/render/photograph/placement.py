@@ -12,7 +12,7 @@ from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render.layouts import LAYOUTS
 from ecgscan_lab.render.page import PULSE_MV, PULSE_S, PageSpec
 from ecgscan_lab.render.paper import text_mask
-from ecgscan_lab.render.rectify import PX_PER_MM, FlatPage
+from ecgscan_lab.render.photograph.rectify import PX_PER_MM, FlatPage
 from ecgscan_lab.render.segments import page_segments
 
 LEAST_PULSE = 0.2

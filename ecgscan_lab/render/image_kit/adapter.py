@@ -21,7 +21,7 @@ import numpy as np
 
 from ecgscan_lab.errors import ArgumentError, PageError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render.image_kit_process import KitJob, find_kit, find_python
+from ecgscan_lab.render.image_kit.process import KitJob, find_kit, find_python
 from ecgscan_lab.types import EcgImage, EcgRecord, PageMap
 
 HEIGHT_MM, MM_PER_INCH, PULSE_S = 215.9, 25.4, 0.2

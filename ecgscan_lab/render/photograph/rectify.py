@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ecgscan_lab.render.darkness import paper_light
+from ecgscan_lab.render.photograph.darkness import paper_light
 from ecgscan_lab.types import PageMap
 
 PX_PER_MM = 4

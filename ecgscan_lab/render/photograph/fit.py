@@ -9,13 +9,13 @@ import numpy as np
 
 from ecgscan_lab.errors import PageError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render.bend import fit_bend
 from ecgscan_lab.render.framing import MM_PER_INCH
-from ecgscan_lab.render.grid import Grid, find_grid
 from ecgscan_lab.render.layouts import LAYOUTS
 from ecgscan_lab.render.machines import MACHINES
 from ecgscan_lab.render.page import PageSpec
-from ecgscan_lab.render.placement import (
+from ecgscan_lab.render.photograph.bend import fit_bend
+from ecgscan_lab.render.photograph.grid import Grid, find_grid
+from ecgscan_lab.render.photograph.placement import (
     Pulses,
     complete_rows,
     find_pulses,
@@ -26,9 +26,9 @@ from ecgscan_lab.render.placement import (
     read_strips,
     trace_span,
 )
-from ecgscan_lab.render.rectify import GRID_MM, PX_PER_MM, FlatPage, lay_flat
+from ecgscan_lab.render.photograph.rectify import GRID_MM, PX_PER_MM, FlatPage, lay_flat
+from ecgscan_lab.render.photograph.template import best_shift, template_score
 from ecgscan_lab.render.renderer import draw_page
-from ecgscan_lab.render.template import best_shift, template_score
 from ecgscan_lab.types import EcgRecord, PageMap
 
 SNAP_MM = 0.7

@@ -9,7 +9,7 @@ import numpy as np
 
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render.page import PageSpec
-from ecgscan_lab.render.rectify import PX_PER_MM, FlatPage
+from ecgscan_lab.render.photograph.rectify import PX_PER_MM, FlatPage
 from ecgscan_lab.render.renderer import draw_page
 from ecgscan_lab.types import EcgRecord
 

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, ExportError
-from ecgscan_lab.render.export import encode_picture, label_mask, page_dpi, write_page, write_whole
-from ecgscan_lab.render.export_coco import coco_page, join_coco, read_coco_page
-from ecgscan_lab.render.export_progress import Progress
-from ecgscan_lab.render.export_settings import VECTOR_FORMATS, RenderSettings, page_seed
-from ecgscan_lab.render.export_vector import write_pdf, write_svg
+from ecgscan_lab.render.export.coco import coco_page, join_coco, read_coco_page
+from ecgscan_lab.render.export.png import png_bytes
+from ecgscan_lab.render.export.progress import Progress
+from ecgscan_lab.render.export.settings import VECTOR_FORMATS, RenderSettings, page_seed
+from ecgscan_lab.render.export.sources import RecordSource, find_records
+from ecgscan_lab.render.export.truth import encode_picture, label_mask, page_dpi, write_page, write_whole
+from ecgscan_lab.render.export.vector import write_pdf, write_svg
 from ecgscan_lab.render.framing import page_size_px
 from ecgscan_lab.render.page import PageSpec
-from ecgscan_lab.render.png import png_bytes
-from ecgscan_lab.render.record_sources import RecordSource, find_records
 from ecgscan_lab.render.renderer import degradation_for, draw_page, draw_pages
 from ecgscan_lab.types import EcgRecord, SkippedRecord
 

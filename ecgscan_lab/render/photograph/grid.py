@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ecgscan_lab.errors import PageError
-from ecgscan_lab.render.darkness import line_darkness, shrink
+from ecgscan_lab.render.photograph.darkness import line_darkness, shrink
 
 SEARCH_SIDE = 1600
 """Longest side of the picture in which the grid is looked for; finer detail is used once its spacing is known."""

@@ -18,7 +18,7 @@ from itertools import combinations, product
 import numpy as np
 
 from ecgscan_lab.render.plan import Plan
-from ecgscan_lab.render.window_fit import DAMPING, descend, hop, move_samples, newton_step, shift_parts
+from ecgscan_lab.render.reading.window_fit import DAMPING, descend, hop, move_samples, newton_step, shift_parts
 
 SMOOTH = 1e-4
 FIRST_SMOOTH, SHRINK = 1.0, 0.6
@@ -163,7 +163,7 @@ class WaveformFit:
     def _bridge(self, s: int, low: int, high: int) -> np.ndarray:
         """A straight line through a window: between its neighbours, or on from the two on the one side there is."""
         y, n = self.y[s], len(self.y[s])
-        around = [low - 1, high] if 0 < low and high < n else [high, high + 1] if low == 0 else [low - 2, low - 1]
+        around = [low - 1, high] if low > 0 and high < n else [high, high + 1] if low == 0 else [low - 2, low - 1]
         if around[0] < 0 or around[1] >= n:
             return y[low:high].copy()
         slope = (y[around[1]] - y[around[0]]) / (around[1] - around[0])
@@ -240,7 +240,17 @@ class WaveformFit:
                     span = self._span(s, low, high)
                     known = self._segment(s)
                     descend(
-                        s, self.y[s], (low, high), span, *known, SMOOTH, BLOCK, PAIR_ROUNDS, FAINT, self.error[s], samples
+                        s,
+                        self.y[s],
+                        (low, high),
+                        span,
+                        *known,
+                        SMOOTH,
+                        BLOCK,
+                        PAIR_ROUNDS,
+                        FAINT,
+                        self.error[s],
+                        samples,
                     )
                     self.y[s][low:high] = samples
                     self._take(s, low, high)

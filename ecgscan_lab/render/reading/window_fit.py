@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ecgscan_lab.render.stroke_fit import normal_equations, stroke_edges
+from ecgscan_lab.render.reading.stroke_fit import normal_equations, stroke_edges
 
 DAMPING = 1e-3
 """Added to the diagonal of the normal equations: the least Levenberg-Marquardt damping."""

@@ -21,7 +21,7 @@ from torch.autograd.function import once_differentiable
 from ecgscan_lab.render.raster import FAR_PX
 
 if TYPE_CHECKING:
-    from ecgscan_lab.render.pages_torch import PageGroup
+    from ecgscan_lab.render.tensors.pages import PageGroup
 
 NOWHERE = 1e9
 """Stands for "no trace here": below every picture for an upper edge, above it for a lower one."""

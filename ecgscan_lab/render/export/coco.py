@@ -17,7 +17,7 @@ import numpy as np
 
 from ecgscan_lab.errors import ArgumentError, ExportError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render.export import write_whole
+from ecgscan_lab.render.export.truth import write_whole
 from ecgscan_lab.types import EcgImage
 
 CATEGORIES: tuple[tuple[int, str, str], ...] = (

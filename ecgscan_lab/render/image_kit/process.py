@@ -96,7 +96,7 @@ class KitJob:
 
     def _call(self, job: str) -> str:
         """Run the interpreter; the end of what it wrote on stderr, for messages."""
-        program = Path(__file__).with_name("image_kit_runner.py").read_text(encoding="utf-8")
+        program = Path(__file__).with_name("runner.py").read_text(encoding="utf-8")
         hidden = ("PYTHONPATH", "PYTHONHOME")
         environment = {name: value for name, value in os.environ.items() if name not in hidden}
         environment |= {"MPLBACKEND": "agg", "PYTHONUTF8": "1"}

@@ -22,10 +22,10 @@ import numpy as np
 
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, ExportError
 from ecgscan_lab.leads import LEADS
+from ecgscan_lab.render.export.png import png_bytes
 from ecgscan_lab.render.framing import MM_PER_INCH, page_frame, page_homography
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.plan import page_prints
-from ecgscan_lab.render.png import png_bytes
 from ecgscan_lab.render.renderer import draw_page
 from ecgscan_lab.types import EcgImage, EcgRecord, PageMap
 

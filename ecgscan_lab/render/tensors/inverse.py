@@ -12,9 +12,9 @@ from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render.framing import page_frame
 from ecgscan_lab.render.page import PageSpec
-from ecgscan_lab.render.pages_torch import prepare_pages
-from ecgscan_lab.render.raster_torch import draw_batch
 from ecgscan_lab.render.segments import visible_samples
+from ecgscan_lab.render.tensors.pages import prepare_pages
+from ecgscan_lab.render.tensors.raster import draw_batch
 
 BLURS_MM = (6.0, 3.0, 1.5, 0.75, 0.3, 0.0)
 """Spread of the vertical blur of each stage, from coarse to fine."""

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from ecgscan_lab.render import paper
-from ecgscan_lab.render.export import write_whole
+from ecgscan_lab.render.export.truth import write_whole
 from ecgscan_lab.render.framing import MAX_PIXELS, MM_PER_INCH, page_size_px
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.plan import page_bars_mm, page_prints, plan_page

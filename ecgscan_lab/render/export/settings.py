@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.render.export import FORMATS
+from ecgscan_lab.render.export.truth import FORMATS
 from ecgscan_lab.render.framing import page_size_px
 from ecgscan_lab.render.machines import MACHINES
 from ecgscan_lab.render.page import PAPERS_MM, PageSpec

@@ -15,10 +15,11 @@ import numpy as np
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.leads import LEADS
-from ecgscan_lab.render import ink_runs, raster
+from ecgscan_lab.render import raster
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.plan import Plan, plan_page
-from ecgscan_lab.render.waveform_fit import WaveformFit, shared_columns
+from ecgscan_lab.render.reading import ink_runs
+from ecgscan_lab.render.reading.waveform_fit import WaveformFit, shared_columns
 from ecgscan_lab.types import EcgImage
 
 DARKEST = 0.05

@@ -22,8 +22,8 @@ from ecgscan_lab.errors import ArgumentError, PageError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render.framing import page_size_px
 from ecgscan_lab.render.page import PageSpec
-from ecgscan_lab.render.pages_torch import PageGroup, TorchPages, prepare_pages
-from ecgscan_lab.render.strokes_torch import NOWHERE, stroke_edges, stroke_transparency
+from ecgscan_lab.render.tensors.pages import PageGroup, TorchPages, prepare_pages
+from ecgscan_lab.render.tensors.strokes import NOWHERE, stroke_edges, stroke_transparency
 
 TOLERANCE = 3
 """Largest difference from the Numba rasteriser, in grey levels of 255."""
