@@ -130,7 +130,7 @@ def test_render_tells_by_its_status_what_happened(tmp_path, capsys, monkeypatch)
     def interrupted(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ecgscan_lab.render.export.dataset.render_dataset", interrupted)
+    monkeypatch.setattr("ecgscan_lab.render.export.render_dataset", interrupted)
     assert cli.main(["render", "synthetic:1", out]) == cli.INTERRUPTED
     assert "run the same command again" in capsys.readouterr().err
 

@@ -157,7 +157,7 @@ def normal_equations(
         block: weight of the two sums of ink above and below the middle of a column. They pull from any distance, the
             pixels themselves only within one.
         origin: the sample that is number 0 in `normal` and `pull`.
-        normal, pull: added to, `[band + 1, sample]` (lower banded) and `[sample]`; samples beyond them stay as they are.
+        normal, pull: added to, `[band + 1, sample]` (lower banded) and `[sample]`; others stay as they are.
         error: set to the weighted squared error of each column of the span, `[column]`.
     """
     height, width = seen.shape

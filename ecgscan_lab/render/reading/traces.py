@@ -1,7 +1,7 @@
 """Read the waveform back from a clean page: millivolts from pixels, by analysis through synthesis.
 
-The page is known, so it is drawn once more without its traces; what is darker in the picture is the ink of traces, pixel
-by pixel (`seen`, the transparency that the traces leave). `ink_runs` says which ink belongs to which trace, and the
+The page is known, so it is drawn once more without its traces; what is darker in the picture is the ink of traces,
+pixel by pixel (`seen`, the transparency that the traces leave). `ink_runs` says which ink belongs to which trace, and the
 middle of each column's ink is a first guess, good for about 15 dB. `waveform_fit` then looks for the samples whose
 strokes, drawn by the same rasteriser, give exactly these pixels: anti-aliasing gives the edges of a stroke away to a
 hundredth of a pixel, so that more than one sample a column can be told.
@@ -161,7 +161,7 @@ def _observe(image: EcgImage, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _own_ink(plan: Plan, seen: np.ndarray, pitch_px: float) -> list[tuple[int, np.ndarray]]:
-    """For each segment, its first column and the run of ink that it takes in each column, `[2, column]` (top, bottom)."""
+    """For each segment, its first column and the ink that it takes in each column, `[2, column]` (top, bottom)."""
     y0, y1, x0, x1 = plan.bounds
     pen_px, segments = plan.pen[0], plan.segments
     starts = segments[:, 2] - pen_px / 2
@@ -215,7 +215,7 @@ def _give_back(runs: list[tuple[int, np.ndarray]], rows: np.ndarray, baselines: 
 def _first_guess(plan: Plan, seen: np.ndarray, runs: list[tuple[int, np.ndarray]]) -> list[np.ndarray]:
     """The middle of each column's ink at the place of each sample, in pixels; NaN where there is no ink."""
     first = []
-    for s, (_, row, x_first, _, start, stop, _) in enumerate(plan.segments):
+    for s, (_, _, x_first, _, start, stop, _) in enumerate(plan.segments):
         left, run = runs[s]
         x = x_first + plan.dx * np.arange(int(stop - start))
         inked = np.isfinite(run[0])

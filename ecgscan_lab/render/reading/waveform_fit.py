@@ -122,7 +122,7 @@ class WaveformFit:
             return
         for group in np.split(bad, np.flatnonzero(np.diff(bad) > 3) + 1):
             x = self.columns[s, 0] + np.array([group[0] - 1, group[-1] + 2])
-            low, high = np.rint((x - self.plan.segments[s, 2]) / self.plan.dx).astype(int) + (-2, 3)
+            low, high = np.rint((x - self.plan.segments[s, 2]) / self.plan.dx).astype(int) + np.array([-2, 3])
             low, high = max(low, 0), min(high, len(self.y[s]))
             if high - low >= 3:
                 parts = math.ceil((high - low) / LONGEST_WINDOW)
@@ -275,7 +275,7 @@ class WaveformFit:
         )
 
     def _coarse_starts(self, s: int, low: int, high: int) -> list[np.ndarray]:
-        """Itself, straight on, on with its slopes, an arch (at the end of a trace: a slope) to either side of the ink."""
+        """Itself, straight on, on with its slopes, an arch (at a trace's end: a slope) to either side of the ink."""
         y, n = self.y[s], len(self.y[s])
         bridge = self._bridge(s, low, high)
         starts = [y[low:high].copy(), bridge]
@@ -343,7 +343,7 @@ def find_tangles(runs: list[tuple[int, np.ndarray]], rows: np.ndarray) -> list[t
 
 
 def segment_columns(plan: Plan) -> np.ndarray:
-    """First pixel column of each segment's stroke, with room to spare, and its number of sub-columns, `[segment, 2]`."""
+    """First pixel column of each segment's stroke, with room to spare, and how many sub-columns, `[segment, 2]`."""
     pen_px, n_sub = plan.pen
     margin = int(pen_px / 2 * n_sub) + 2
     columns = np.zeros((len(plan.segments), 2), np.int64)

@@ -38,7 +38,7 @@ def _solve_banded(matrix, right):
 
 @njit(cache=True, nogil=True)
 def _bend(y, low, high, smooth, matrix, right):
-    """Add the second differences that touch samples [low, high) to the normal equations; returns their sum of squares."""
+    """Add second differences that touch samples [low, high) to the normal equations; returns their sum of squares."""
     total = 0.0
     for i in range(max(1, low - 1), min(y.shape[0] - 1, high + 1)):
         bend = y[i - 1] - 2.0 * y[i] + y[i + 1]

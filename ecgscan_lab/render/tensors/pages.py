@@ -27,8 +27,8 @@ class PageGroup:
     Attributes:
         index: int64 `[page]`, their places in the batch.
         size: (height, width).
-        n_sub, widest, peaks, pad: sub-columns in a pixel, whole sub-columns in the widest pen's radius, samples that may
-            lie in one sub-column, spare columns at each side.
+        n_sub, widest, peaks, pad: sub-columns in a pixel, whole sub-columns in the widest pen's radius, samples
+            that may lie in one sub-column, spare columns at each side.
         rows: rows of traces.
         starts, x_first, count, offset, baseline, px_per_mv: `[page, layer, part]`, for the segments of each layer from
             left to right: sub-column where it takes over, x of its first sample, number of samples, index of its first

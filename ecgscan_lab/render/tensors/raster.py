@@ -1,6 +1,6 @@
 """The rasteriser batched in torch, for any device, and differentiable: the gradient flows from pixel to millivolt.
 
-The same maths as `raster.py` (see there, and `strokes_torch.py`): exact-area grid, strokes of a round pen, rectangles,
+The same maths as `render/raster.py` (see there, and `strokes.py`): exact-area grid, strokes of a round pen, rectangles,
 lettering. All ink of a page has one colour, so its parts multiply their transparencies,
 
     pixel = T paper + (1 - T) ink,    T = T_traces T_bars T_text,
@@ -194,7 +194,7 @@ def _row_ink(upper: Tensor, lower: Tensor, group: PageGroup) -> tuple[Tensor, Te
 
 
 def _choose_places(group: PageGroup, row_top: Tensor, row_bottom: Tensor) -> Tensor:
-    """Top left corner (x, y) of every text: the first place that meets no trace, else the least ink, `[page, text, 2]`."""
+    """Top left corner (x, y) of each text `[page, text, 2]`: the first place that meets no trace, else the least ink."""
     if group.reach == 0:
         return group.places[:, :, 0]
     batch, rows, width = row_top.shape

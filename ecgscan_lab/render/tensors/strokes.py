@@ -93,7 +93,7 @@ def _widen(edge: Tensor, sign: float, group: PageGroup) -> Tensor:
     n = edge.shape[-1] - 2 * pad
     radius = (group.radius_sub).to(edge.dtype)[:, None, None]
     reach = torch.floor(radius)
-    best = edge.new_full(edge.shape[:2] + (n,), -NOWHERE)
+    best = edge.new_full((*edge.shape[:2], n), -NOWHERE)
     for k in range(-group.widest, group.widest + 1):
         offset = torch.where(reach >= abs(k), (radius * radius - k * k).clamp(min=0.0).sqrt() / group.n_sub, -NOWHERE)
         best = torch.maximum(best, edge[..., pad + k : pad + k + n] + offset)
