@@ -1,8 +1,8 @@
 """Read the waveform back from a clean page: millivolts from pixels, by analysis through synthesis.
 
 The page is known, so it is drawn once more without its traces; what is darker in the picture is the ink of traces,
-pixel by pixel (`seen`, the transparency that the traces leave). `ink_runs` says which ink belongs to which trace, and the
-middle of each column's ink is a first guess, good for about 15 dB. `waveform_fit` then looks for the samples whose
+pixel by pixel (`seen`, the transparency that the traces leave). `ink_runs` says which ink belongs to which trace, and
+the middle of each column's ink is a first guess, good for about 15 dB. `waveform_fit` then looks for the samples whose
 strokes, drawn by the same rasteriser, give exactly these pixels: anti-aliasing gives the edges of a stroke away to a
 hundredth of a pixel, so that more than one sample a column can be told.
 """

@@ -194,7 +194,7 @@ def _row_ink(upper: Tensor, lower: Tensor, group: PageGroup) -> tuple[Tensor, Te
 
 
 def _choose_places(group: PageGroup, row_top: Tensor, row_bottom: Tensor) -> Tensor:
-    """Top left corner (x, y) of each text `[page, text, 2]`: the first place that meets no trace, else the least ink."""
+    """Top left corner (x, y) of each text: the first place that meets no trace, else the least ink."""
     if group.reach == 0:
         return group.places[:, :, 0]
     batch, rows, width = row_top.shape
