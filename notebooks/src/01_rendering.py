@@ -247,7 +247,7 @@ from ecgscan_lab.render.tensors import fit_signal_to_page
 bare = PageSpec.compact(rhythm=("V2",), show_lead_names=False, pulses="none")
 target = torch.from_numpy(record.signal_mv[:, :: round(record.fs_hz / 100)].copy())
 picture = draw_batch(target[None], 100.0, bare, (192, 448))[0]
-steps, seen = {"smoke": 20, "quick": 160, "full": 400}[profile], []
+steps, seen = {"smoke": 20, "quick": 120, "full": 400}[profile], []
 fit_signal_to_page(picture, 100.0, target.shape[1], bare, steps=steps, on_step=lambda k, mv: seen.append(mv[7].numpy()))
 strip = target[7].numpy()  # V2, which the rhythm strip shows in full
 snr_db = [10 * np.log10((strip**2).sum() / ((line - strip) ** 2).sum()) for line in seen]

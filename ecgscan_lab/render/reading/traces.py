@@ -60,7 +60,7 @@ def read_traces(image: EcgImage) -> dict[str, np.ndarray]:
     plan = _plan_of(image)
     seen, weight = _observe(image, plan)
     runs = _own_ink(plan, seen, image.page.pitch_mm * plan.px_per_mm)
-    fit = WaveformFit(plan, seen, weight, _first_guess(plan, seen, runs), runs)
+    fit = WaveformFit(plan, seen, weight, _first_guess(plan, seen, weight, runs), runs)
     fit.run()
     rows = zip(image.windows, plan.segments, fit.y, strict=True)
     return {name: (row[3] - y) / row[6] for name, row, y in rows}
@@ -212,8 +212,10 @@ def _give_back(runs: list[tuple[int, np.ndarray]], rows: np.ndarray, baselines: 
                 run[:, start - left : stop - left] = np.nan
 
 
-def _first_guess(plan: Plan, seen: np.ndarray, runs: list[tuple[int, np.ndarray]]) -> list[np.ndarray]:
-    """The middle of each column's ink at the place of each sample, in pixels; NaN where there is no ink."""
+def _first_guess(
+    plan: Plan, seen: np.ndarray, weight: np.ndarray, runs: list[tuple[int, np.ndarray]]
+) -> list[np.ndarray]:
+    """The middle of each column's ink at the place of each sample, in pixels; NaN where paper shows that there is none."""
     first = []
     for s, (_, _, x_first, _, start, stop, _) in enumerate(plan.segments):
         left, run = runs[s]
@@ -226,7 +228,9 @@ def _first_guess(plan: Plan, seen: np.ndarray, runs: list[tuple[int, np.ndarray]
         clear = clear if clear.any() else inked
         centre = np.arange(left, left + run.shape[1]) + 0.5
         y = np.interp(x, centre[clear], run.mean(axis=0)[clear])
-        y[~_recorded(x, left, run, seen, plan.pen[0], plan.dx)] = np.nan
+        rows = np.clip(y.astype(int), 0, weight.shape[0] - 1)
+        hidden = weight[rows, np.clip(x.astype(int), 0, weight.shape[1] - 1)] == 0  # behind a mark: it may be there
+        y[~(_recorded(x, left, run, seen, plan.pen[0], plan.dx) | hidden)] = np.nan
         first.append(y)
     return first
 

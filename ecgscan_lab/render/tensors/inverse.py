@@ -16,10 +16,10 @@ from ecgscan_lab.render.segments import visible_samples
 from ecgscan_lab.render.tensors.pages import prepare_pages
 from ecgscan_lab.render.tensors.raster import draw_batch
 
-BLURS_MM = (6.0, 3.0, 1.5, 0.75, 0.3, 0.0)
+BLURS_MM = (4.0, 2.0, 1.0, 0.5, 0.25, 0.0, 0.0)
 """Spread of the vertical blur of each stage, from coarse to fine."""
 
-STIFFNESS = 1e-2
+STIFFNESS = 0.3
 """Weight of the mean squared second difference (mV^2) at the first stage; it shrinks with the blur."""
 
 WIDE_PEN_PX = 1.5
@@ -48,8 +48,8 @@ def fit_signal_to_page(
     page: PageSpec,
     *,
     start_mv: Tensor | None = None,
-    steps: int = 300,
-    learning_rate_mv: float = 0.05,
+    steps: int = 100,
+    learning_rate_mv: float = 0.1,
     blurs_mm: Sequence[float] = BLURS_MM,
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> SignalFit:
@@ -109,15 +109,19 @@ def fit_signal_to_page(
         optimiser.param_groups[0]["lr"] = learning_rate_mv * 0.1 ** (k / steps)
         optimiser.zero_grad()
         if blur_mm not in blurred:
-            blurred = {blur_mm: _blur(picture[None].to(torch.float32), blur_mm * px_per_mm)}
-        drawn = _blur(draw_batch(signal, fs_hz, coarse if blur_mm > 0 else fine), blur_mm * px_per_mm)
+            blurred = {blur_mm: _blur(_grey(picture[None].to(torch.float32)), blur_mm * px_per_mm)}
+        drawn = _blur(_grey(draw_batch(signal, fs_hz, coarse if blur_mm > 0 else fine)), blur_mm * px_per_mm)
         loss = (drawn - blurred[blur_mm]).square().mean()
         bend = torch.diff(signal, n=2).square().mean()
-        (loss + STIFFNESS * blur_mm / max(blurs_mm) * bend).backward()
+        (loss + STIFFNESS * blur_mm / max(*blurs_mm, 1e-9) * bend).backward()
         optimiser.step()
         losses.append(float(loss.detach()))
     shown = torch.from_numpy(visible_samples(page, float(fs_hz), n_samples)).to(picture.device)
     return SignalFit(torch.where(shown, signal.detach()[0], float("nan")), tuple(losses), tuple(stages))
+
+
+def _grey(pictures: Tensor) -> Tensor:
+    return pictures.mean(dim=1, keepdim=True)
 
 
 def _blur(pictures: Tensor, spread_px: float) -> Tensor:
