@@ -180,11 +180,11 @@ def test_without_blur_a_line_beside_the_ink_stays_where_it_is():
     sharp = fit_signal_to_page(target, 100.0, 250, page, steps=40, blurs_mm=(0.0,))
     coarse = fit_signal_to_page(target, 100.0, 250, page, steps=60)
     assert sharp.signal_mv[1].abs().mean() < 0.1
-    assert coarse.signal_mv[1].mean() == pytest.approx(0.8, abs=0.02)
+    assert coarse.signal_mv[1].mean() == pytest.approx(0.8, abs=0.05)
 
 
 def test_the_pixel_work_is_one_graph_without_breaks():
-    """`compile=True` can fuse it: nothing in it asks the device for a number. Compiled by the eager backend, for speed."""
+    """`compile=True` can fuse it: nothing in it asks the device for a number. The eager backend is quick."""
     signals = torch.from_numpy(beats(1, 100.0))
     (group,) = prepare_pages([PageSpec.compact()], (48, 112), 100.0, 1000).groups
     upper, lower = stroke_edges(signals, group)

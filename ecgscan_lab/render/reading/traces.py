@@ -215,7 +215,7 @@ def _give_back(runs: list[tuple[int, np.ndarray]], rows: np.ndarray, baselines: 
 def _first_guess(
     plan: Plan, seen: np.ndarray, weight: np.ndarray, runs: list[tuple[int, np.ndarray]]
 ) -> list[np.ndarray]:
-    """The middle of each column's ink at the place of each sample, in pixels; NaN where paper shows that there is none."""
+    """The middle of each column's ink at the place of each sample, in pixels; NaN where paper shows none."""
     first = []
     for s, (_, _, x_first, _, start, stop, _) in enumerate(plan.segments):
         left, run = runs[s]
