@@ -161,7 +161,7 @@ def normal_equations(
         error: set to the weighted squared error of each column of the span, `[column]`.
     """
     height, width = seen.shape
-    row, near = np.zeros(4 * normal.shape[0]), np.empty(columns.shape[0], np.int64)
+    long_row, near = np.zeros(4 * normal.shape[0]), np.empty(columns.shape[0], np.int64)
     signs = (-1.0 / n_sub, 1.0 / n_sub)
     for c in range(span[0], span[1]):
         x, first = columns[s, 0] + c, c * n_sub
@@ -173,13 +173,15 @@ def normal_equations(
             continue
         start, stop = max(0, math.floor(low)), min(height, math.ceil(high))
         others = _neighbours(s, x, columns, edges, n_sub, start, stop, near)
-        base = 1 << 40
+        base, last = 1 << 40, 0
         for j in range(first, first + n_sub):
             if edges[s, 0, j] < edges[s, 1, j]:
                 for side in range(2):
                     for part in range(2):
                         if hangs[s, side, j, part] >= 0:
                             base = min(base, hangs[s, side, j, part])
+                            last = max(last, hangs[s, side, j, part] + 2)
+        row = long_row[: max(0, last - base)]
         middle = (runs[0, c] + runs[1, c]) / 2 if known else (top + bottom) / 2
         above, below = 0.0, 0.0
         for y in range(start, stop):

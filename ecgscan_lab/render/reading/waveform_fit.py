@@ -20,9 +20,9 @@ import numpy as np
 from ecgscan_lab.render.plan import Plan
 from ecgscan_lab.render.reading.window_fit import DAMPING, descend, hop, move_samples, newton_step, shift_parts
 
-SMOOTH = 1e-4
-FIRST_SMOOTH, SHRINK = 1.0, 0.6
-ROUNDS = 26
+SMOOTH = 3e-5
+FIRST_SMOOTH, SHRINK = 1.0, 0.5
+ROUNDS = 20
 LONGEST_STEP_PX = 20.0
 BLOCK = 0.1
 WRONG = 0.03
@@ -33,7 +33,7 @@ PAIR_ROUNDS, PAIR_TURNS = 16, 3
 FAINT = 0.004
 """Squared error of a column above which a few more steps may help."""
 
-LONGEST_WINDOW, LONGEST_SHIFT, LOCAL_ROUNDS, CLIMBS = 60, 30, 12, 4
+LONGEST_WINDOW, LONGEST_SHIFT, LOCAL_ROUNDS, CLIMBS = 60, 16, 12, 4
 
 
 class WaveformFit:
