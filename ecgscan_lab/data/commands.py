@@ -122,7 +122,10 @@ def manifest_lines(manifest: Manifest) -> Iterator[str]:
     for relation in ("contains", "contained_in"):
         for entry in fields[relation]:
             count = "" if entry["records"] is None else f" ({entry['records']:,} records)"
-            yield from _wrapped(relation.replace("_", " "), f"{entry['name']}{count}: {entry['note']}")
+            yield from _wrapped(
+                {"contains": "contains", "contained_in": "part of"}[relation],
+                f"{entry['name']}{count}: {entry['note']}",
+            )
     for trap in fields["traps"]:
         yield from _wrapped("beware", trap)
     doi = fields["citation"]["doi"]

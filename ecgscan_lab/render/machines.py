@@ -89,6 +89,7 @@ MACHINES: Mapping[str, Mapping[str, Any]] = {
         "trace_width_mm": 0.2,
         "text_mm": 3.2,
         "name_rise_mm": 2.5,
+        "dodge": False,
         "top_mm": 18.0,
         "bottom_mm": 10.0,
     },

@@ -62,7 +62,7 @@ class PageSpec:
         chest_gain_mm_per_mv: gain of V1 to V6 where it differs, else None.
         layout: rows x columns, "3x4", "6x2", "12x1" or "4x3".
         cabrera: limb leads in the order aVL, I, -aVR, II, aVF, III; aVR upside down.
-        rhythm: up to three leads shown in full below the others.
+        rhythm: up to three leads shown in full below the others; one may be given by its name alone.
         columns: "sequential" (each column goes on where the last one ended) or "simultaneous" (all start together).
         strip_s: seconds across the page; each of n columns shows a share 1/n of it, a rhythm strip all of it.
         start_s: where in the recording the page starts.
@@ -162,12 +162,13 @@ class PageSpec:
 
     def _settle_leads(self) -> None:
         """Spell lead names as `LEADS` does, and refuse unknown ones."""
+        given = [getattr(self, name) for name in ("rhythm", "hidden")]
         try:
-            rhythm, hidden = ((*map(canonical_lead, getattr(self, name)),) for name in ("rhythm", "hidden"))
+            rhythm, hidden = ((*map(canonical_lead, (v,) if isinstance(v, str) else v),) for v in given)
             partial = tuple((canonical_lead(lead), float(low), float(high)) for lead, low, high in self.partial)
         except (LeadError, TypeError, ValueError) as error:
             raise PageError(
-                f"rhythm, hidden or partial does not name leads: {error}",
+                f"rhythm, hidden or partial does not name leads: {str(error).partition(chr(10))[0]}",
                 field="rhythm, hidden, partial",
                 expected='rhythm=("II", "V1"), hidden=("V4",), partial=(("V1", 0.5, 2.0),)',
             ) from error

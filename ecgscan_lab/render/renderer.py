@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-MAX_MV = 1000.0
-"""No body makes a volt at the skin; larger numbers are microvolts or raw counts."""
+MAX_MV = 100.0
+"""No heart makes a tenth of a volt at the skin; larger numbers are microvolts or raw counts."""
 
 
 def draw_page(
@@ -57,7 +58,7 @@ def draw_page(
         ("pulse 1", top row first), and of "text scale", "text header 1", "text note 1". All follow the degradation.
 
     Raises:
-        PageError: the signal is empty, misshapen or beyond a volt, or the picture would be absurdly small or large.
+        PageError: the signal is empty, misshapen or beyond 100 mV, or the picture would be absurdly small or large.
         ArgumentError: unknown preset.
 
     Properties: geometry holds within a pixel at any size, deterministic, same pixels as `draw_pages`.
@@ -71,6 +72,7 @@ def draw_page(
         array([98.43])
     """
     page = PageSpec() if page is None else page
+    _check_kinds(record, page, seed)
     signal_mv = _check_signal(record.signal_mv, record.fs_hz, ndim=2)
     size = page_size_px(page, size, dpi)
     params = degradation_for(degrade, seed)
@@ -108,6 +110,25 @@ def draw_page(
         clipped=_clipped(page, lines_mm, polylines, size),
         painter=partial(_coverage, plan, page, signal_mv, page_map, size),
     )
+
+
+def _check_kinds(record: EcgRecord, page: PageSpec, seed: int) -> None:
+    if not isinstance(record, EcgRecord):
+        raise ArgumentError(
+            f"cannot draw a {type(record).__name__}",
+            field="record",
+            expected="an EcgRecord",
+            fix='wrap the signal: EcgRecord("name", signal_mv, fs_hz), rows in LEADS order, in millivolts',
+        )
+    if not isinstance(page, PageSpec):
+        raise ArgumentError(
+            f"a page cannot be {page if isinstance(page, str) else type(page).__name__!r}",
+            field="page",
+            expected="a PageSpec",
+            fix='PageSpec(layout="6x2"), PageSpec.machine("mac") or PageSpec.on("a4")',
+        )
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+        raise ArgumentError(f"the seed is {seed!r}", field="seed", expected="an integer from 0")
 
 
 def degradation_for(degrade: str | DegradeParams | None, seed: int) -> DegradeParams | None:

@@ -127,7 +127,12 @@ class EcgImage:
             ArgumentError: the page does not show that lead.
         """
         x0_mm, y0_mm, t0_s = self._known(self.origins_mm, lead)
-        x_mm, y_mm = self.page_map.to_mm(points_px).T
+        points = np.asarray(points_px, np.float64)
+        if points.shape[-1:] != (2,) and points.size:
+            raise ArgumentError(
+                f"points of shape {points.shape}", field="points_px", expected="[n, 2], (x, y) in pixels"
+            )
+        x_mm, y_mm = self.page_map.to_mm(points).T
         seconds = t0_s + (x_mm - x0_mm) / self.paper_speed_mm_per_s
         return np.column_stack([seconds, (y0_mm - y_mm) / self.gains_mm_per_mv[lead]])
 

@@ -279,8 +279,8 @@ def distances_from_planes(image, report, signal):
 # ## 7. The sign
 #
 # A volume does not know front from back. Replace every image by its opposite: the loss is the same. The signed kinds add what
-# is missing, $\frac{4}{m} \sum_k \max(-a_k, 0)^2$ under the root for the $m$ cosines $a_k$ with the others: nothing at acute
-# angles, and twice a right angle's distance when opposite.
+# is missing, $(1 - a \cdot m)^2$ under the root, with $m$ the mean direction of the others: nothing when the image points
+# along it, 1 at a right angle, 4 when it points the other way.
 
 # %%
 import pandas as pd

@@ -326,9 +326,9 @@ for name, change in spoil.items():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# Six of the faults are proved, without a false alarm on what was left alone. The last two are of another sort. Exchanged
-# *electrodes* give six leads that obey every law: they are measured, only from the wrong places. Arms leave a hint, since lead
-# I should resemble V6; left arm and leg leave nothing. The doctor says so itself:
+# Five of the faults are proved, without a false alarm on what was left alone. The two exchanges of electrodes are of another
+# sort: they give six leads that obey every law, only measured from the wrong places. Arms leave a hint, since lead I should
+# resemble V6; left arm and leg leave nothing. The doctor says so itself:
 
 # %%
 for limit in diagnosis.limits:

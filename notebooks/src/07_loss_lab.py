@@ -230,7 +230,7 @@ heads.by_seed("signal_median_rank").round(0)
 # %% [markdown]
 # In the quick profile on synthetic records, `volume` alone puts a page's own signal close to rank 413 of 413: not lost, but
 # **last**. Pages have turned their backs on their signals, which costs a volume nothing, and which `check_loss` had announced.
-# On PTB-XL the start decided: rank 23 of 2,186 from one seed, 2,166 from two others. That is what the paper's contrastive
+# On PTB-XL the start decided: rank 23 of 2,186 from one seed, 2,167 from two others. That is what the paper's contrastive
 # term is there to prevent, and the signed kind needs no help. The probe sees none of it: a linear classifier does not care
 # about a sign. **A figure that cannot see a fault is no evidence against it.**
 #

@@ -253,7 +253,7 @@ def test_infinite_samples_are_gaps(degrade):
     assert np.isfinite(list(image.boxes["I"])).all()
 
 
-@pytest.mark.parametrize("height_mv", [2e3, 1e6, 1e30])
+@pytest.mark.parametrize("height_mv", [300.0, 1e6, 1e30])
 def test_amplitudes_that_cannot_be_millivolts_are_refused(height_mv):
     with pytest.raises(PageError, match="mV") as caught:
         draw_page(record_of(beats(height_mv=height_mv)))
@@ -412,3 +412,28 @@ def test_windows_agree_with_the_geometry():
     for segment in page_segments(PageSpec()):
         assert image.windows[segment.name] == shown_samples(segment, 250.0, 2500)
         assert len(image.polylines[segment.name]) == np.diff(image.windows[segment.name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"page": "mac"}, "page"),
+        ({"page": {"layout": "6x2"}}, "page"),
+        ({"record": beats()}, "record"),
+        ({"seed": -1}, "seed"),
+        ({"seed": "x"}, "seed"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused_by_name(arguments, field):
+    with pytest.raises(ArgumentError) as caught:
+        draw_page(**({"record": record_of(beats()), "dpi": 50} | arguments))
+    assert caught.value.field == field
+
+
+def test_points_that_are_no_pairs_are_refused():
+    with pytest.raises(ArgumentError, match="points"):
+        draw_page(record_of(beats()), dpi=50).to_mv("V2", [1, 2, 3])
+
+
+def test_one_rhythm_strip_may_be_given_by_its_name():
+    assert PageSpec(rhythm="V1").rhythm == ("V1",)

@@ -95,7 +95,7 @@ def test_a_stroke_is_found_again_from_a_flat_line():
     y = BASELINE + 3 * np.sin(t / 6)
     seen = np.ones((80, 60), np.float32)
     place, pen_px, page, runs = one_page(y, seen)
-    _, edges, hangs, mixes, n_sub, _, _ = page
+    _columns, edges, hangs, mixes, n_sub, _, _ = page
     stroke_fit.stroke_edges(y, *place, pen_px, n_sub, 0, (0, 120), edges[0], hangs[0], mixes[0])
     for x in range(60):
         for row in range(80):

@@ -359,7 +359,7 @@ def sample_params(rng: Rng, preset: str = "paper", strength: float = 1.0) -> Deg
         (True, ())
     """
     if not isinstance(preset, str) or preset not in PRESETS:
-        raise ArgumentError(f"no preset {preset!r}", field="preset", expected=f"one of {', '.join(PRESETS)}")
+        raise ArgumentError(f"cannot degrade by {preset!r}", field="preset", expected=f"one of {', '.join(PRESETS)}")
     strength = _check_strength(strength)
     chosen = PRESETS[preset]
     if chosen.of:

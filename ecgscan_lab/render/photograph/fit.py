@@ -73,12 +73,12 @@ def fit_page(pixels: np.ndarray, page: PageSpec | None = None, *, record: EcgRec
     lead names and the other print settle the rest.
 
     Args:
-        pixels: uint8 `[height, width, 3]`.
+        pixels: uint8 `[height, width, 3]`, RGB (OpenCV reads BGR: turn it with `[..., ::-1]`).
         page: what is printed, when known; None finds layout, rows, gain and lead names.
         record: the recording on the page, when known: its traces then help to place a given page.
 
     Returns:
-        The fit.
+        The fit: its `page`, and its `page_map` from millimetres on that page to pixels (`to_px`, `to_mm`).
 
     Raises:
         PageError: the picture is too small, too large, or shows no grid or no traces.

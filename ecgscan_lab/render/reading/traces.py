@@ -112,7 +112,8 @@ def read_page(image: EcgImage) -> np.ndarray:
 
 
 def _plan_of(image: EcgImage) -> Plan:
-    if not isinstance(image.page, PageSpec) or image.degradation is not None:
+    drawn = isinstance(image, EcgImage) and isinstance(image.page, PageSpec)
+    if not drawn or image.degradation is not None:
         raise ArgumentError(
             "only clean pages can be read back",
             field="image",
