@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ecgscan_lab import __version__
+from ecgscan_lab.errors import NotebookError
 from ecgscan_lab.nb.cells import cell_html
 from ecgscan_lab.nb.execute import ExecutedNotebook, read_notebook
 from ecgscan_lab.nb.judgements import is_judgement, judgement_rows, per_class_rows
 from ecgscan_lab.nb.tables import format_value, table_html
+from ecgscan_lab.whole_files import write_whole
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _FACTS = ("data", "records", "profile", "seed", "seconds", "peak_memory_mb", "device")
@@ -60,10 +62,8 @@ def write_report(
     body = "\n".join(part for part in (_tables_html(results), _section("Step by step", steps)) if part)
     parts = [_facts_html(results), _contents_html(body), body, _foot_html(results)]
     out = Path(out_html)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(out.name + ".part")
-    unfinished.write_text(_page_html(title, results, "\n".join(parts)), encoding="utf-8")
-    return unfinished.replace(out)
+    page = _page_html(title, results, "\n".join(parts))
+    return write_whole(out, page.encode(), error=NotebookError)
 
 
 def _page_html(title: str, results: Mapping[str, Any], body: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ecgscan_lab.errors import NotebookError
+from ecgscan_lab.whole_files import write_whole
 
 
 def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
@@ -22,15 +22,8 @@ def write_results(path: str | Path, results: Mapping[str, Any]) -> Path:
     Returns:
         `path`.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(_plain(results), file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return unfinished.replace(path)
+    text = json.dumps(_plain(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_whole(path, text.encode(), error=NotebookError)
 
 
 def read_results(path: str | Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ecgscan_lab.errors import CheckpointError
+from ecgscan_lab.whole_files import write_whole
 
 _METADATA, _SHA256 = "ecgscan_lab", "ecgscan_lab_sha256"
 _EXPECTED, _FIX = "a safetensors file of ecgscan_lab", "copy it again, or train again"
@@ -29,24 +29,16 @@ def save_checkpoint(path: Path | str, tensors: Mapping[str, torch.Tensor], metad
 
     Returns:
         `path`. A reader sees the old file or the new one, never a half.
+
+    Raises:
+        CheckpointError: the disk is full or the folder refuses; the file before it is untouched.
     """
     path = Path(path)
     # A copy of its own for each tensor, because the format refuses tensors that share memory.
     copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(metadata)
     payload = save(copies, {_METADATA: text, _SHA256: _sha256(copies, text)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
-    return path
+    return write_whole(path, payload, error=CheckpointError)
 
 
 def load_checkpoint(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

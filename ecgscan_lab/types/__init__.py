@@ -6,7 +6,16 @@ Nothing here imports torch, so that records and pages work without it.
 
 from ecgscan_lab.types.pages import Bend, EcgImage, PageMap
 from ecgscan_lab.types.records import SPLITS, Cohort, EcgRecord, GroundTruth, SkippedRecord
-from ecgscan_lab.types.training import Features, History, ImageTower, LossOutput, SignalTower, TextTower, TripleBatch
+from ecgscan_lab.types.training import (
+    Features,
+    History,
+    ImageTower,
+    LossOutput,
+    SignalTower,
+    TextTower,
+    TrainingData,
+    TripleBatch,
+)
 
 __all__ = [
     "SPLITS",
@@ -23,5 +32,6 @@ __all__ = [
     "SignalTower",
     "SkippedRecord",
     "TextTower",
+    "TrainingData",
     "TripleBatch",
 ]

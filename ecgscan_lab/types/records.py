@@ -120,6 +120,15 @@ class Cohort:
         """float32 `[record, 12, time]` in millivolts."""
         return np.stack([record.signal_mv for record in self.records])
 
+    @property
+    def n_samples(self) -> int:
+        """Samples a lead, shared by all records."""
+        return self.records[0].signal_mv.shape[1]
+
+    def read_signals_mv(self, indices: np.ndarray) -> np.ndarray:
+        """float32 `[n, 12, time]` in millivolts of some records, as `TrainingData` promises."""
+        return self.signals_mv[indices]
+
     @cached_property
     def patients(self) -> np.ndarray:
         """Patient of each record `[record]`; a record without one counts as a patient of its own."""

@@ -78,6 +78,42 @@ class History:
         return len(self.rows)
 
 
+class TrainingData(Protocol):
+    """What the loop and the judges ask of recordings: a `Cohort` in memory, or a store on disk.
+
+    Attributes:
+        name: of the cohort or store.
+        fs_hz: sampling rate shared by all records.
+        data_sha256: hash of signals, labels, texts and splits.
+        tasks: task name -> class names.
+        patients: patient of each record `[record]`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fs_hz(self) -> float: ...
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def data_sha256(self) -> str: ...
+    @property
+    def tasks(self) -> Mapping[str, tuple[str, ...]]: ...
+    @property
+    def patients(self) -> np.ndarray: ...
+
+    def __len__(self) -> int: ...
+
+    def indices(self, split: str) -> np.ndarray:
+        """Positions of the records of one split, ascending `[n]`."""
+
+    def targets(self, task: str) -> np.ndarray:
+        """Multi-hot labels, int8 `[record, class]`."""
+
+    def read_signals_mv(self, indices: np.ndarray) -> np.ndarray:
+        """float32 `[n, 12, time]` in millivolts, canonical lead order; NaN marks what was not recorded."""
+
+
 class ImageTower(Protocol):
     """Pages in, pooled features out."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 from dataclasses import replace
@@ -22,7 +21,6 @@ from ecgscan_lab.render.export.truth import (
     read_page_truth,
     remake,
     write_page,
-    write_whole,
 )
 
 PAGES = {
@@ -175,26 +173,6 @@ def test_damaged_truth_is_a_typed_error(record, tmp_path):
             read_page_truth(path)
     with pytest.raises(ExportError, match="FileNotFound"):
         read_page_truth(tmp_path / "absent.json")
-
-
-def test_a_full_disk_leaves_no_half_a_file_and_says_so(tmp_path):
-    (tmp_path / "p.png").write_bytes(b"old")
-
-    def pieces():
-        yield b"new "
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(ExportError, match="No space left") as caught:
-        write_whole(tmp_path / "p.png", pieces())
-    assert "make room" in caught.value.fix
-    assert [file.name for file in tmp_path.iterdir()] == ["p.png"]
-    assert (tmp_path / "p.png").read_text() == "old"
-
-
-def test_a_place_that_cannot_be_written_is_a_typed_error(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(ExportError, match="cannot write"):
-        write_whole(tmp_path / "file" / "p.png", b"x")
 
 
 @pytest.mark.parametrize("seed", range(6))

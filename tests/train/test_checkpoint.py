@@ -68,7 +68,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(saved, monkeypatch, ca
     owner = os if call == "fsync" else Path
     with monkeypatch.context() as patch:
         patch.setattr(owner, call, fail)
-        with pytest.raises(type(problem)):
+        with pytest.raises(CheckpointError if isinstance(problem, OSError) else KeyboardInterrupt):
             save_checkpoint(saved, {"weight": torch.zeros(9)}, {})
     assert saved.read_bytes() == before
     assert names_in(saved.parent) == ["best.safetensors"]

@@ -24,12 +24,13 @@ from ecgscan_lab.render.export.png import png_bytes
 from ecgscan_lab.render.export.progress import Progress
 from ecgscan_lab.render.export.settings import VECTOR_FORMATS, RenderSettings, page_seed
 from ecgscan_lab.render.export.sources import RecordSource, find_records
-from ecgscan_lab.render.export.truth import encode_picture, label_mask, page_dpi, write_page, write_whole
+from ecgscan_lab.render.export.truth import encode_picture, label_mask, page_dpi, write_page
 from ecgscan_lab.render.export.vector import write_pdf, write_svg
 from ecgscan_lab.render.framing import page_size_px
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.renderer import degradation_for, draw_page, draw_pages
 from ecgscan_lab.types import EcgRecord, SkippedRecord
+from ecgscan_lab.whole_files import write_whole
 
 MANIFEST = "render.json"
 MANIFEST_FORMAT = "ecgscan_lab rendered pages 1"
@@ -303,14 +304,14 @@ def _draw_one(record: EcgRecord, seed: int, settings: RenderSettings, folder: Pa
         return
     if settings.truth == "none" and not settings.masks:
         picture = path.with_name(path.name + settings.suffix)
-        write_whole(picture, _encode_alone(record, page, seed, settings))
+        write_whole(picture, _encode_alone(record, page, seed, settings), durable=False)
         return
     image = draw_page(record, page, settings.degrade, size=settings.size, seed=seed, dpi=settings.dpi)
     if settings.masks:
-        write_whole(path.with_name(f"{path.name}.mask.png"), png_bytes(label_mask(image)))
+        write_whole(path.with_name(f"{path.name}.mask.png"), png_bytes(label_mask(image)), durable=False)
     if settings.truth in ("coco", "both"):
         part = coco_page(image, f"{path.name}{settings.suffix}", image_id=task.number)
-        write_whole(path.with_name(f"{path.name}.coco.json"), b"".join(join_coco([part])))
+        write_whole(path.with_name(f"{path.name}.coco.json"), b"".join(join_coco([part])), durable=False)
     write_page(
         image,
         path.parent,

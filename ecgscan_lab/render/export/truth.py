@@ -6,13 +6,10 @@ file or none.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import json
-import os
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -28,6 +25,7 @@ from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.plan import page_prints
 from ecgscan_lab.render.renderer import draw_page
 from ecgscan_lab.types import EcgImage, EcgRecord, PageMap
+from ecgscan_lab.whole_files import write_whole
 
 TRUTH_FORMAT = "ecgscan_lab page truth 1"
 FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp"}
@@ -114,8 +112,8 @@ def write_page(
     content = encode_picture(image.pixels, format, quality, dpi)
     path = Path(folder) / f"{stem}{FORMATS[format]}"
     if truth:
-        write_whole(path.with_suffix(".json"), truth_json(image, path.name))
-    return write_whole(path, content)
+        write_whole(path.with_suffix(".json"), truth_json(image, path.name), durable=False)
+    return write_whole(path, content, durable=False)
 
 
 def encode_picture(pixels: np.ndarray, format: str = "png", quality: int = 90, dpi: float | None = None) -> bytes:  # noqa: A002
@@ -274,40 +272,6 @@ def remake(truth: PageTruth, record: EcgRecord) -> EcgImage:
                 expected="the recording that was drawn",
             )
     return image
-
-
-def write_whole(path: Path, content: bytes | Iterable[bytes]) -> Path:
-    """Write a file beside its place, then rename it.
-
-    Args:
-        path: the file.
-        content: its bytes, or pieces of them.
-
-    Returns:
-        `path`.
-
-    Raises:
-        ExportError: the system refused; nothing half-written is left.
-    """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with unfinished.open("wb") as file:
-                file.writelines([content] if isinstance(content, bytes) else content)
-            unfinished.replace(path)
-        except BaseException:
-            unfinished.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-        raise ExportError(
-            f"cannot write the file ({error.strerror or type(error).__name__})",
-            file=path,
-            field="out",
-            fix="make room on the disk, then run again" if full else "check the folder and its permissions",
-        ) from error
-    return path
 
 
 def _parse_truth(values: Mapping[str, Any]) -> PageTruth:

@@ -13,12 +13,12 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from ecgscan_lab.render import paper
-from ecgscan_lab.render.export.truth import write_whole
 from ecgscan_lab.render.framing import MAX_PIXELS, MM_PER_INCH, page_size_px
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.plan import page_bars_mm, page_prints, plan_page
 from ecgscan_lab.render.renderer import draw_page
 from ecgscan_lab.types import EcgRecord
+from ecgscan_lab.whole_files import write_whole
 
 SVG = "http://www.w3.org/2000/svg"
 PT_PER_MM = 72.0 / MM_PER_INCH
