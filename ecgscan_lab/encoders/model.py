@@ -134,15 +134,21 @@ class EcgScanModel(nn.Module):
         To be called after every step of the optimiser: beyond a limit the gradient is zero, so that a temperature that
         stepped over it would stay there for good; on the limit it can still come back.
         """
-        low, high = (math.log(limit) for limit in self.logit_scale_limits)
+        low, high = self._log_limits()
         for scale in (self.log_logit_scale, self.log_gram_logit_scale):
             if scale is not None:
                 scale.clamp_(low, high)
 
     def _scale(self, log_scale: torch.Tensor) -> torch.Tensor:
-        low, high = self.logit_scale_limits
-        # Limited before exp, where a temperature that lies on a limit exactly still has a gradient.
-        return log_scale.clamp(math.log(low), math.log(high)).exp()
+        low, high = self._log_limits()
+        limited = log_scale.detach().clamp(low, high)
+        # Not plainly the clamped one: clamp gives no gradient on a limit, where a temperature must be able to turn.
+        return torch.where(limited == log_scale, log_scale, limited).exp()
+
+    def _log_limits(self) -> tuple[float, float]:
+        """Rounded as the weights are, or a temperature on a limit would lie beyond it by the rounding."""
+        low, high = (float(np.float32(math.log(limit))) for limit in self.logit_scale_limits)
+        return low, high
 
     def _pool(self, images: torch.Tensor) -> torch.Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(self.tower)):
