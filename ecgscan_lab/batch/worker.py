@@ -116,7 +116,10 @@ def _draw_into_slot(job: Job, memory: memoryview, task: Task, slot: int) -> None
 
 def _portable(error: Exception) -> Exception:
     """The error itself where it is one of ours, which survive the way to the parent, else its name and words."""
-    return error if isinstance(error, EcgScanLabError) else RuntimeError(f"{type(error).__name__}: {error}")
+    if isinstance(error, EcgScanLabError):
+        return error
+    kind = MemoryError if isinstance(error, MemoryError) else RuntimeError
+    return kind(f"{type(error).__name__}: {error}")
 
 
 def bad_step(task: Task, error: BaseException) -> FeedError:
@@ -126,6 +129,8 @@ def bad_step(task: Task, error: BaseException) -> FeedError:
     fix = "draw these records one by one with batch.draw_images to find the bad one; leave it out, or repair it"
     if not isinstance(error, EcgScanLabError):
         what = str(error) if type(error) is RuntimeError else f"{type(error).__name__}: {error}"
+        if isinstance(error, MemoryError):
+            fix = "take fewer workers, or smaller batches or pages"
         return FeedError(head + what, field=f"records {shown}", fix=fix)
     return FeedError(
         head + error.what, file=error.file, field=f"records {shown}", expected=error.expected, fix=error.fix or fix

@@ -1,21 +1,20 @@
-"""Triples: which records come when, how their pages look, and the thread that draws ahead."""
+"""Triples: how their pages look, and what lies beside them."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-import threading
 
 import numpy as np
 import pytest
 import torch
 
-from ecgscan_lab.batch import FrozenFeatures, ahead, draw_images, make_batch, step_indices
+from ecgscan_lab.batch import FrozenFeatures, PagePlan, draw_images, make_batch, split_batch
 from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.renderer import draw_page
-from ecgscan_lab.types import Cohort
+from ecgscan_lab.types import Cohort, TripleBatch
 
 SIZE = (48, 112)
 
@@ -23,43 +22,6 @@ SIZE = (48, 112)
 @pytest.fixture(scope="module")
 def cohort() -> Cohort:
     return synthetic_cohort(6, seed=0)
-
-
-@pytest.mark.parametrize(("n", "batch_size"), [(12, 4), (13, 4), (3, 8), (5, 5), (1, 1)])
-def test_each_record_comes_at_most_once_an_epoch(n, batch_size):
-    indices = np.arange(100, 100 + n)
-    per_epoch = max(1, n // batch_size)
-    for epoch in range(3):
-        batches = [step_indices(indices, batch_size, 3, epoch * per_epoch + k) for k in range(per_epoch)]
-        seen = np.concatenate([chosen for chosen, _ in batches])
-        assert {e for _, e in batches} == {epoch}
-        assert len(np.unique(seen)) == len(seen) == per_epoch * min(batch_size, n)
-        assert np.isin(seen, indices).all()
-
-
-def test_a_remainder_is_left_out_by_turns():
-    seen = {int(i) for step in range(60) for i in step_indices(np.arange(7), 3, seed=0, step=step)[0]}
-    assert seen == set(range(7))
-
-
-def test_a_step_depends_on_nothing_but_its_arguments():
-    indices = np.arange(20)
-    forwards = [step_indices(indices, 4, 1, step)[0] for step in range(12)]
-    backwards = [step_indices(indices, 4, 1, step)[0] for step in reversed(range(12))]
-    assert np.array_equal(forwards, backwards[::-1])
-    assert np.array_equal(indices, np.arange(20))
-
-
-def test_order_differs_by_epoch_and_seed():
-    orders = [tuple(step_indices(np.arange(30), 30, seed, epoch)[0]) for seed in (0, 1) for epoch in (0, 1)]
-    assert len(set(orders)) == 4
-
-
-@pytest.mark.parametrize(("n", "batch_size", "field"), [(0, 4, "indices"), (4, 0, "batch_size")])
-def test_nothing_to_draw_is_refused(n, batch_size, field):
-    with pytest.raises(ArgumentError) as caught:
-        step_indices(np.arange(n), batch_size, 0, 0)
-    assert caught.value.field == field
 
 
 def test_a_plain_page_is_the_renderers(cohort):
@@ -106,65 +68,44 @@ def test_what_belongs_together_stays_together_in_a_batch(cohort, rng):
     assert cohort.signals_mv[indices].any(), "a batch is a copy"
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2, 9])
-@pytest.mark.parametrize("n", [0, 1, 5])
-def test_ahead_is_map_in_order(n, depth):
-    assert list(ahead(lambda i: i * i, range(n), depth)) == [i * i for i in range(n)]
+def test_a_plan_alone_or_a_size_alone_says_how_pages_look(cohort):
+    indices = np.array([1, 4])
+    by_size, by_plan = (draw_images(cohort, indices, plan, seed=2, epoch=1) for plan in (SIZE, PagePlan(SIZE)))
+    assert torch.equal(by_size, by_plan)
+    degraded = draw_images(cohort, indices, PagePlan(SIZE, degrade="photo"), seed=2, epoch=1)
+    assert not torch.equal(by_plan, degraded)
 
 
-def test_ahead_works_in_one_other_thread_and_no_further_than_depth():
-    made: list[int] = []
-    threads: set[threading.Thread] = set()
-
-    def make(i: int) -> int:
-        made.append(i)
-        threads.add(threading.current_thread())
-        return i
-
-    for taken, i in enumerate(ahead(make, range(20), depth=2)):
-        assert i == taken
-        assert len(made) <= taken + 3
-    assert made == list(range(20))
-    assert len(threads) == 1
-    assert threading.current_thread() not in threads
+@pytest.mark.parametrize("parts", [1, 2, 3, 5])
+def test_parts_put_together_again_are_the_batch(cohort, rng, parts):
+    frozen = FrozenFeatures(rng.normal(size=(6, 4)), rng.normal(size=(6, 3)), np.array([0, 1, 0, 2, 2, 3]))
+    batch = make_batch(cohort, frozen, np.array([5, 0, 2, 3, 1]), PagePlan(SIZE), seed=1)
+    pieces = split_batch(batch, parts)
+    assert [len(piece) for piece in pieces] == sorted((len(piece) for piece in pieces), reverse=True)
+    assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
+    for field in dataclasses.fields(batch):
+        whole, cut = getattr(batch, field.name), [getattr(piece, field.name) for piece in pieces]
+        assert torch.equal(torch.cat(cut), whole)
+        assert cut[0].data_ptr() == whole.data_ptr(), "nothing is copied"
+    assert batch.text_ids.tolist() == [3, 0, 0, 2, 1]
+    assert batch.visible.shape == batch.signals_mv.shape
 
 
-def test_ahead_hands_over_an_error_in_its_turn():
-    def make(i: int) -> int:
-        if i == 2:
-            raise ArgumentError("the third item is bad")
-        return i
-
-    results = ahead(make, range(9))
-    assert [next(results), next(results)] == [0, 1]
-    with pytest.raises(ArgumentError, match="third item"):
-        next(results)
+def test_parts_need_rows_and_fields_may_be_missing():
+    rows = torch.arange(3)
+    batch = TripleBatch(rows, rows, rows, rows, rows)
+    assert [part.visible for part in split_batch(batch, 3)] == [None] * 3
+    for parts in (0, 4):
+        with pytest.raises(ArgumentError) as caught:
+            split_batch(batch, parts)
+        assert caught.value.field == "parts"
 
 
-def test_ahead_stops_its_thread_when_the_consumer_stops():
-    made: list[int] = []
-    threads: list[threading.Thread] = []
-
-    def make(i: int) -> int:
-        made.append(i)
-        threads.append(threading.current_thread())
-        return i
-
-    batches = ahead(make, itertools.count(), depth=2)
-    assert [next(batches), next(batches)] == [0, 1]
-    batches.close()
-    assert not threads[0].is_alive()
-    assert len(made) <= 4
-
-
-def test_ahead_stops_its_thread_when_the_consumer_fails():
-    threads: list[threading.Thread] = []
-
-    def consume() -> None:
-        for i in ahead(lambda i: (threads.append(threading.current_thread()), i)[1], itertools.count()):
-            if i == 3:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        consume()
-    assert not threads[0].is_alive()
+def test_features_may_be_half_precision_maps_of_files(cohort, tmp_path):
+    path = tmp_path / "features.npy"
+    np.save(path, np.arange(24, dtype=np.float16).reshape(6, 4))
+    mapped = np.load(path, mmap_mode="r")
+    batch = make_batch(cohort, FrozenFeatures(mapped, mapped, np.arange(6, dtype=np.int32)), np.array([2, 5]), SIZE)
+    assert batch.signal_features.dtype == torch.float32
+    assert batch.text_features[:, 0].tolist() == [8.0, 20.0]
+    assert batch.text_ids.dtype == torch.int64
