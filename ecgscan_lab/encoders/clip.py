@@ -105,8 +105,12 @@ def clip_tower(
     Args and errors as in `towers.image_tower`.
     """
     config_class, model_class = _transformers()
-    repository, manifest = _HUB.get(name, (None, None))
-    path = fetch_from_hub(repository, "open_clip_model.safetensors", manifest=manifest) if weights == "hub" else weights
+    path = weights
+    if weights == "hub":
+        if name not in _HUB:
+            raise ArgumentError(f"{name!r} names no published weights", field="weights", expected=", ".join(_HUB))
+        repository, manifest = _HUB[name]
+        path = fetch_from_hub(repository, "open_clip_model.safetensors", manifest=manifest)
     config = vision_config(config_class, name, path, "clip")
     patch = int(config.patch_size)
     own = (int(config.image_size),) * 2
@@ -170,7 +174,7 @@ def read_clip_vision(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tens
         CheckpointError: there is no CLIP tower in the file, or more than one.
     """
     stored = StoredTensors(path)
-    for mark, rename in (("embeddings.class_embedding", dict), ("class_embedding", from_open_clip)):
+    for mark in ("embeddings.class_embedding", "class_embedding"):
         prefixes = [n.removesuffix(mark) for n in stored.names if n == mark or n.endswith("." + mark)]
         if len(prefixes) > 1:
             raise CheckpointError(
@@ -197,7 +201,7 @@ def read_clip_vision(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tens
 
     tensors = {name.removeprefix(prefix): tensor for name, tensor in stored.read(is_vision).items()}
     left_out = sorted({name.split(".")[0] for name in stored.names if not is_vision(name)} - {prefix.split(".")[0]})
-    return rename(tensors), left_out
+    return tensors if mark.startswith("embeddings") else from_open_clip(tensors), left_out
 
 
 def from_open_clip(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -226,9 +230,9 @@ def from_open_clip(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tenso
 
 def _plain(stored: Mapping[str, Any], config_class: Any) -> dict[str, Any]:
     """The fields of a stored configuration that shape the tower."""
-    own = vars(config_class()).keys()
+    default = config_class()
     keys = {*_LARGE, "image_size", "layer_norm_eps", "attention_dropout", "vision_use_head"}
-    return {key: value for key, value in stored.items() if key in keys and key in own}
+    return {key: value for key, value in stored.items() if key in keys and hasattr(default, key)}
 
 
 def _transformers() -> tuple[Any, Any]:

@@ -129,7 +129,7 @@ def _from_hub(open_clip: Any, model: str, config: dict[str, Any], tag: str) -> A
     if bool(published.get("quick_gelu", False)) != bool(config.get("quick_gelu", False)):
         with_quick = bool(published.get("quick_gelu", False))
         raise ArgumentError(
-            f"the weights {tag!r} were trained with {'quick' if with_quick else 'exact'} GELU and {model} uses the other",
+            f"{tag!r} was trained with the {'quick' if with_quick else 'exact'} GELU and {model} uses the other one",
             field="name",
             fix=f"name {model}-quickgelu" if with_quick else f"name {model.removesuffix('-quickgelu')}",
         )

@@ -13,7 +13,7 @@ from ecgscan_lab.encoders.hub import TOWERS_EXTRA, fetch_from_hub
 from ecgscan_lab.encoders.positions import check_size, resize_positions
 from ecgscan_lab.encoders.published import PublishedTower
 from ecgscan_lab.encoders.weights import StoredTensors, load_strictly
-from ecgscan_lab.errors import CheckpointError, MissingExtraError
+from ecgscan_lab.errors import ArgumentError, CheckpointError, MissingExtraError
 
 PUBLISHED: Mapping[str, Mapping[str, Any]] = {
     "medsiglip-448": {
@@ -86,6 +86,8 @@ def siglip_tower(
         raise MissingExtraError("transformers is not installed", field="name", fix=TOWERS_EXTRA) from error
     path = weights
     if weights == "hub":
+        if name not in PUBLISHED:
+            raise ArgumentError(f"{name!r} names no published weights", field="weights", expected=", ".join(PUBLISHED))
         path = fetch_from_hub("google/medsiglip-448", "model.safetensors", manifest="medsiglip-448")
     config = vision_config(SiglipVisionConfig, name, path, "siglip")
     patch = int(config.patch_size)

@@ -65,8 +65,8 @@ def timm_tower(
 ) -> PublishedTower:
     """The tower of that name in timm, for instance "vit_small_patch16_224.augreg_in21k".
 
-    Args and errors as in `towers.image_tower`. Positions of vision transformers are brought to other sizes by timm's own
-    bicubic, antialiased interpolation.
+    Args and errors as in `towers.image_tower`. Positions are brought to other sizes by timm's interpolation, which is
+    bicubic and antialiased as well.
     """
     try:
         import timm
@@ -74,7 +74,7 @@ def timm_tower(
         raise MissingExtraError("timm is not installed", field="name", fix=TOWERS_EXTRA) from error
     if not timm.is_model(model):
         raise ArgumentError(f"timm knows no model {model!r}", field="name", expected="a name of timm.list_models()")
-    network = timm.create_model(model, pretrained=False, num_classes=0)
+    network: Any = timm.create_model(model, pretrained=False, num_classes=0)
     facts = network.pretrained_cfg
     own = tuple(facts["input_size"][1:])
     patches = getattr(getattr(network, "patch_embed", None), "patch_size", (1, 1))

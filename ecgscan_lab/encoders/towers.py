@@ -55,8 +55,8 @@ def image_tower(
         size: (height, width) in pixels, multiples of the patch; the tower's own when left out. Learnt positions are
             interpolated to it; at the tower's own size they keep every bit.
         fit: how pages of another size are fitted: "letterbox" (keeps the aspect) or "squash" (fills the size).
-        weights: None for random weights, the architecture only; a safetensors file or a folder on disk, loaded strictly;
-            "hub" for the published weights through the model hub.
+        weights: None for random weights, the architecture only; a safetensors file or a folder on disk, loaded
+            strictly; "hub" for the published weights through the model hub.
         width: of the tiny tower only.
 
     Raises:
