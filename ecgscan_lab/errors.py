@@ -96,6 +96,14 @@ class FeedError(EcgScanLabError):
     """Training got no batch: a record could not be read or drawn, or a worker process died or fell silent."""
 
 
+class TrainingError(EcgScanLabError):
+    """A run cannot go on: too many steps were not finite, memory is full, or processes are missing."""
+
+
+class MemoryFullError(TrainingError):
+    """The GPU or the machine has too little memory for the run; `fix` lists what makes it smaller."""
+
+
 class CheckpointError(EcgScanLabError):
     """A checkpoint is missing, damaged, or belongs to another model, recipe or data set."""
 

@@ -35,7 +35,7 @@ class EcgScanModel(nn.Module):
     Args:
         tower: image tower: uint8 pages in, `[batch, embed_dim]` out (`types.ImageTower`); with `tokens(images)` and
             `token_dim` where the decoder reads tokens. A tower that gives both in one pass has
-            `pooled_and_tokens(images)`.
+            `encode(images)`.
         decoder: from Proj_rec(z_img) to the signal; None leaves the reconstruction out.
         d_text: size of the text features.
         d_shared: size of the shared space; must equal the signal teacher's.
@@ -160,8 +160,8 @@ class EcgScanModel(nn.Module):
             return self._pool(images), None
         tower: Any = self.tower
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(tower)):
-            if hasattr(tower, "pooled_and_tokens"):
-                return tower.pooled_and_tokens(images)
+            if hasattr(tower, "encode"):
+                return tower.encode(images)
             return tower(images), tower.tokens(images)
 
     def _decode(

@@ -119,7 +119,7 @@ class Reader(torch.nn.Module):
 
 
 class OnePassReader(Reader):
-    def pooled_and_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         tokens = self.tokens(images)
         return self.summary(tokens.mean(1)), tokens
 
