@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ecgscan_lab.errors import CheckpointError
@@ -38,7 +38,8 @@ def claimed(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        (folder / _LOCK).unlink(missing_ok=True)  # while it is held, so that nobody else's goes
+        with suppress(OSError):  # Windows removes no open file, and leaves it
+            (folder / _LOCK).unlink(missing_ok=True)  # while it is held, so that nobody else's goes
         os.close(descriptor)
 
 
