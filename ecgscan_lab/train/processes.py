@@ -95,7 +95,8 @@ def join_processes(expected: int | None = None) -> Processes:
     if promised > 1 or (dist.is_available() and dist.is_initialized()):
         from accelerate import PartialState
 
-        state = PartialState()
+        # Without GPUs it must be told, or it sets up no group at all.
+        state = PartialState(cpu=not torch.cuda.is_available())
         processes = Processes(state.device, state.process_index, state.num_processes)
     else:
         processes = Processes(pick_device())

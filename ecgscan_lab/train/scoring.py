@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,24 +22,44 @@ FeaturesLoss = Callable[[Features], torch.Tensor]
 Piece = TypeVar("Piece", Features, TripleBatch)
 
 
-def make_score(recipe: Recipe, loss: FeaturesLoss | None = None, *, gather: bool = False) -> Score:
+class NotFiniteFeaturesError(ArithmeticError):
+    """Features of a batch are not finite, in this process or in another."""
+
+
+def make_score(
+    recipe: Recipe,
+    loss: FeaturesLoss | None = None,
+    *,
+    gather: bool = False,
+    agree: Callable[[float], Sequence[float]] | None = None,
+) -> Score:
     """The recipe's objective, or another loss as a total without parts.
 
     Args:
         recipe: weights and options of the objective.
         loss: takes its place when given.
         gather: let every process see the negatives of all.
+        agree: the largest of a number over all processes. When given, features that are not finite raise in all of them
+            at once, before one waits for another's (on the CPU; a GPU would have to be waited for, and there the loss
+            itself tells).
     """
-    if loss is not None:
-        return lambda features, batch: LossOutput(loss(gather_features(features) if gather else features), {})
 
     def score(features: Features, batch: TripleBatch) -> LossOutput:
+        if agree is not None and features.image.device.type == "cpu" and agree(float(not _all_finite(features)))[0]:
+            raise NotFiniteFeaturesError
+        if loss is not None:
+            return LossOutput(loss(gather_features(features) if gather else features), {})
         if recipe.signal_unit == "record_sd":
             features = over_own_sd(features)
         text_ids = batch.text_ids if recipe.multi_positive else None
         return objective(features, recipe.weights, text_ids=text_ids, visible=batch.visible, gather=gather)
 
     return score
+
+
+def _all_finite(features: Features) -> bool:
+    seen = (features.image, features.text, features.signal, features.reconstruction_mv)
+    return all(bool(torch.isfinite(rows).all()) for rows in seen if rows is not None)
 
 
 def over_own_sd(features: Features) -> Features:

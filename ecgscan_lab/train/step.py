@@ -20,10 +20,10 @@ from ecgscan_lab.train.precision import autocast, loss_scaler, pick_precision
 from ecgscan_lab.train.processes import Processes
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.schedule import adamw, learning_rate
-from ecgscan_lab.train.scoring import FeaturesLoss, make_score
+from ecgscan_lab.train.scoring import FeaturesLoss, NotFiniteFeaturesError, make_score
 from ecgscan_lab.train.state import Average, features_sha256, start_average, update_average
 from ecgscan_lab.train.stopwatch import Stopwatch
-from ecgscan_lab.types import Features, TrainingData, TripleBatch
+from ecgscan_lab.types import Features, LossOutput, TrainingData, TripleBatch
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -104,7 +104,7 @@ def make_learner(
         loss_scaler(precision),
         start_average(model) if recipe.weight_average else None,
         precision,
-        make_score(recipe, loss, gather=processes.world_size > 1),
+        make_score(recipe, loss, gather=processes.world_size > 1, agree=processes.largest),
         make_score(recipe, loss),
         facts,
     )
@@ -134,9 +134,12 @@ def take_training_step(learner: Learner, fed: Fed, *, exact_times: bool = False)
     scale = 1.0 if learner.scaler is None else learner.scaler.scale(torch.ones((), device=processes.device))
     size = len(fed.batch)
     n_parts = min(size, math.ceil(size / (recipe.micro_batch or size)))
-    scored = backward(
-        forward, fed.batch, masked, learner.score, model=model, parts=n_parts, scale=scale, watch=watch
-    )
+    try:
+        scored = backward(
+            forward, fed.batch, masked, learner.score, model=model, parts=n_parts, scale=scale, watch=watch
+        )
+    except NotFiniteFeaturesError:
+        scored = LossOutput(torch.tensor(math.nan), {})
     trained = [p for p in model.parameters() if p.grad is not None]
     processes.average([p.grad for p in trained])  # type: ignore[misc]
     processes.average([b for b in model.buffers() if b.is_floating_point()])
