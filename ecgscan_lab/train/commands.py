@@ -21,9 +21,7 @@ INTERRUPTED = 130
 NAMED = ("tiny", "quick", "paper", "paper_plus")
 
 
-def add_pretrain_verb(
-    commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]
-) -> None:
+def add_pretrain_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     """Add `pretrain` to a command line; `run` is called with what was parsed."""
     verb = commands.add_parser(
         "pretrain",
@@ -39,8 +37,12 @@ def add_pretrain_verb(
     verb.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run")
     verb.add_argument("--seed", type=int, default=0, help="of weights, order, pages and masks (default: 0)")
     verb.add_argument("--records", type=int, metavar="N", help="read about N records only")
-    verb.add_argument("--fs", type=float, metavar="HZ", help="rate of the signals (default: 500 for a published teacher)")
-    verb.add_argument("--cache", metavar="DIR", help="where features of the frozen towers are kept (default: OUT/frozen)")
+    verb.add_argument(
+        "--fs", type=float, metavar="HZ", help="rate of the signals (default: 500 for a published teacher)"
+    )
+    verb.add_argument(
+        "--cache", metavar="DIR", help="where features of the frozen towers are kept (default: OUT/frozen)"
+    )
 
     choices = verb.add_argument_group("choices of the recipe")
     for option, name, kind in _SHORT:

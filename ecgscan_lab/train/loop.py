@@ -266,9 +266,7 @@ def _begin(out: Path, learner: Learner, resume: bool) -> RunState:
     processes = learner.processes
     found = resume and (out / LAST).exists()
     if found:
-        state = load_state(
-            out / LAST, learner.model, learner.optimizer, learner.scaler, learner.average, learner.facts
-        )
+        state = load_state(out / LAST, learner.model, learner.optimizer, learner.scaler, learner.average, learner.facts)
     else:
         state = RunState()
         if processes.leads:

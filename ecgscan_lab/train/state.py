@@ -126,7 +126,13 @@ def load_state(
         scaler.load_state_dict(run["scaler"])
     best = math.inf if run["best_loss"] is None else run["best_loss"]
     return RunState(
-        theirs["step"] + 1, run["validated"], best, run["best_step"], run["seconds"], list(run["rows"]), list(run["bad"])
+        theirs["step"] + 1,
+        run["validated"],
+        best,
+        run["best_step"],
+        run["seconds"],
+        list(run["rows"]),
+        list(run["bad"]),
     )
 
 

@@ -155,7 +155,9 @@ def take_training_step(learner: Learner, fed: Fed, *, exact_times: bool = False)
             buffer.copy_(value)
     _update(learner, lr, fed.step, skipped, lost=bool(lost))
     watch.lap("optimizer")
-    parts = {"total": total, **{name: float(part) for name, part in scored.parts.items()}} if exact_times or skipped else {}
+    parts = (
+        {"total": total, **{name: float(part) for name, part in scored.parts.items()}} if exact_times or skipped else {}
+    )
     return Taken(processes.average_parts(parts) if parts else {}, norm, lr, watch.seconds, skipped, counts)
 
 
