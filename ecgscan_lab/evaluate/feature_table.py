@@ -33,7 +33,7 @@ class FeatureTable:
     Attributes:
         ids: one name a row, all different: the record's name, or the file's name with its folder and page.
         features: float32 `[row, dim]`, finite.
-        provenance: what made them, as JSON: `checkpoint_sha256`, `what` ("tower" or "shared"), `ecgscan_lab`
+        provenance: what made them, as JSON: `weights_sha256`, `what` ("tower" or "shared"), `ecgscan_lab`
             (version), and what else the maker notes.
         info: column -> one value a row (text, whole number, number, or None), for instance kind, page and notes.
 
