@@ -46,9 +46,9 @@ def embed_pages(
     """
     indices = np.arange(len(cohort)) if indices is None else indices
     if cache is not None:
-        parts = _parts(encode, cohort, size, indices)
-        wanted = {"indices": indices, "batch_size": batch_size}
-        return cached(parts, cache, lambda: (embed_pages(encode, cohort, size, **wanted), None))[0]
+        key = _key_parts(encode, cohort, size, indices)
+        wanted: dict[str, Any] = {"indices": indices, "batch_size": batch_size}
+        return cached(key, cache, lambda: (embed_pages(encode, cohort, size, **wanted), None))[0]
     device = pick_device()
     if isinstance(encode, torch.nn.Module):
         encode = encode.to(device)
@@ -67,7 +67,7 @@ def embed_pages(
     return features
 
 
-def _parts(
+def _key_parts(
     encode: Callable[[torch.Tensor], torch.Tensor], cohort: Cohort, size: tuple[int, int], indices: np.ndarray
 ) -> dict[str, Any]:
     """Everything that the features of a cohort's plain pages depend on."""
