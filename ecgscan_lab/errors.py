@@ -88,6 +88,10 @@ class PageError(EcgScanLabError):
     """A page cannot be drawn with these measures, or with this signal."""
 
 
+class PictureError(EcgScanLabError):
+    """A picture file is missing, damaged, too large, or of a kind that is not read."""
+
+
 class ArgumentError(EcgScanLabError, ValueError):
     """An argument has the wrong shape, dtype, range or name; `field` is the argument."""
 
