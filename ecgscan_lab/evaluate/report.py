@@ -34,7 +34,7 @@ PAPER_NAMES = {
     ("ptbxl", "subclass"): "PTBXL-Sub",
     ("ptbxl", "form"): "PTBXL-Form",
     ("ptbxl", "rhythm"): "PTBXL-Rhythm",
-    ("cpsc2018", "cpsc"): "CPSC2018",
+    ("cpsc2018", "cpsc2018"): "CPSC2018",
     ("csn", "csn"): "CSN",
     ("code_test", "code"): "CODE-test",
 }
