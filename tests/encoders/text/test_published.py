@@ -63,7 +63,7 @@ def failures() -> list:
     response = SimpleNamespace(headers={}, request=None)  # all that the errors look at, whichever client sent it
     return [
         (hub.GatedRepoError("gated", response=response), LicenceError, "log in"),
-        (hub.RepositoryNotFoundError("none", response=response), CheckpointError, "check its name"),
+        (hub.RepositoryNotFoundError("none", response=response), CheckpointError, "check the name"),
         (hub.LocalEntryNotFoundError("offline"), FetchError, "HF_HUB_OFFLINE"),
         (hub.OfflineModeIsEnabled("offline"), FetchError, "HF_HUB_OFFLINE"),
         (ConnectionError("cut"), FetchError, "it resumes"),
