@@ -24,22 +24,22 @@ class PublishedText:
     Attributes:
         repository: "owner/name" on the hub.
         pooling, max_tokens: what is used unless the caller says otherwise.
-        manifest: of `data_manifests/`, where there is one: source and licence.
+        manifest: of `data_manifests/`: source, licence and traps.
     """
 
     repository: str
     pooling: str
     max_tokens: int
-    manifest: str | None = None
+    manifest: str
 
 
 # The paper says "Bio-Med-CPT": neither which of the two towers, nor pooling, nor length. MERL, which it follows, takes
 # the query tower, 256 tokens and the pooler; the publisher takes the first token, which is what it was trained for.
 PUBLISHED = {
     "medcpt": PublishedText("ncbi/MedCPT-Query-Encoder", "cls", 256, "medcpt-query-encoder"),
-    "medcpt-article": PublishedText("ncbi/MedCPT-Article-Encoder", "cls", 512),
+    "medcpt-article": PublishedText("ncbi/MedCPT-Article-Encoder", "cls", 512, "medcpt-article-encoder"),
     # Trained to fill gaps in notes, not to compare texts, so that no token of it was made to stand for the whole.
-    "bioclinicalbert": PublishedText("emilyalsentzer/Bio_ClinicalBERT", "mean", 256),
+    "bioclinicalbert": PublishedText("emilyalsentzer/Bio_ClinicalBERT", "mean", 256, "bio-clinicalbert"),
 }
 
 
