@@ -36,7 +36,7 @@ def text_tower(
     minilm                 mean       128     a general sentence encoder whose weights come with a package
     medcpt                 cls        256     MedCPT query encoder (the paper's "Bio-Med-CPT", which it does not pin)
     medcpt-article         cls        512     MedCPT article encoder
-    bioclinicalbert        mean       256     BERT trained further on notes of MIMIC-III
+    bioclinicalbert        mean       256     BERT trained further on notes of MIMIC-III (a pickle: convert it)
     transformers:FOLDER    mean       512     any encoder that transformers saved
     sentence:FOLDER        its own    its own any sentence encoder that sentence-transformers saved
     =====================  =========  ======  ==========================================================================

@@ -8,16 +8,10 @@ from pathlib import Path
 
 import torch
 
+from ecgscan_lab.encoders.hub import fetch_folder_from_hub
 from ecgscan_lab.encoders.text.loading import TEXT_EXTRA
 from ecgscan_lab.encoders.text.transformer import TransformerTextTower
-from ecgscan_lab.errors import (
-    ArgumentError,
-    CheckpointError,
-    EcgScanLabError,
-    FetchError,
-    LicenceError,
-    MissingExtraError,
-)
+from ecgscan_lab.errors import ArgumentError
 
 # Never a pickle: the folder of the hub's cache then lacks the weights, and loading says how to convert them.
 _FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
@@ -30,22 +24,22 @@ class PublishedText:
     Attributes:
         repository: "owner/name" on the hub.
         pooling, max_tokens: what is used unless the caller says otherwise.
-        manifest: of `data_manifests/`, where there is one: source and licence.
+        manifest: of `data_manifests/`: source, licence and traps.
     """
 
     repository: str
     pooling: str
     max_tokens: int
-    manifest: str | None = None
+    manifest: str
 
 
 # The paper says "Bio-Med-CPT": neither which of the two towers, nor pooling, nor length. MERL, which it follows, takes
 # the query tower, 256 tokens and the pooler; the publisher takes the first token, which is what it was trained for.
 PUBLISHED = {
     "medcpt": PublishedText("ncbi/MedCPT-Query-Encoder", "cls", 256, "medcpt-query-encoder"),
-    "medcpt-article": PublishedText("ncbi/MedCPT-Article-Encoder", "cls", 512),
+    "medcpt-article": PublishedText("ncbi/MedCPT-Article-Encoder", "cls", 512, "medcpt-article-encoder"),
     # Trained to fill gaps in notes, not to compare texts, so that no token of it was made to stand for the whole.
-    "bioclinicalbert": PublishedText("emilyalsentzer/Bio_ClinicalBERT", "mean", 256),
+    "bioclinicalbert": PublishedText("emilyalsentzer/Bio_ClinicalBERT", "mean", 256, "bio-clinicalbert"),
 }
 
 
@@ -72,7 +66,9 @@ def published_tower(
             expected=f'"hub" ({encoder.repository}), or a folder that holds config.json, vocabulary and weights',
             fix=f'text_tower("{name}", "hub"), or text_tower("minilm"), whose weights come with a package',
         )
-    folder = fetch_encoder(encoder) if weights == "hub" else Path(weights)
+    folder = Path(weights)
+    if weights == "hub":
+        folder = fetch_folder_from_hub(encoder.repository, _FILES, manifest=encoder.manifest, extra=TEXT_EXTRA)
     return TransformerTextTower(
         folder,
         name=name,
@@ -80,40 +76,3 @@ def published_tower(
         max_tokens=encoder.max_tokens if max_tokens is None else max_tokens,
         device=device,
     )
-
-
-def fetch_encoder(encoder: PublishedText) -> Path:
-    """Download an encoder's folder into the hub's own cache, or find it there.
-
-    Raises:
-        FetchError: no connection, or offline mode, and nothing in the cache.
-        LicenceError: the publisher asks for an account or an agreement.
-        CheckpointError: the hub shows no such repository.
-        MissingExtraError: the hub's client is not installed.
-    """
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise MissingExtraError("the hub's client is not installed", field="weights", fix=TEXT_EXTRA) from error
-    try:
-        return Path(huggingface_hub.snapshot_download(encoder.repository, allow_patterns=list(_FILES)))
-    except Exception as error:
-        raise _explained(error, encoder) from error
-
-
-def _explained(error: Exception, encoder: PublishedText) -> EcgScanLabError:
-    from huggingface_hub import errors as hub
-
-    terms = "" if encoder.manifest is None else f"; see data_manifests/{encoder.manifest}.json"
-    by_hand = f"or download the folder elsewhere and pass its path as `weights`{terms}"
-    what = {"file": encoder.repository, "field": "weights"}
-    if isinstance(error, hub.GatedRepoError):
-        fix = f"agree on the repository's page, log in with `hf auth login`, then run again, {by_hand}"
-        return LicenceError("the publisher asks for an account and an agreement", fix=fix, **what)
-    if isinstance(error, hub.RepositoryNotFoundError):
-        return CheckpointError("the hub shows no such repository", fix=f"check its name, {by_hand}", **what)
-    if isinstance(error, (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled)):
-        fix = f"connect (and unset HF_HUB_OFFLINE) and run again, {by_hand}"
-        return FetchError("the hub cannot be reached and the encoder is not in its cache", fix=fix, **what)
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return FetchError(f"the download failed: {reason}", fix=f"run again: it resumes; {by_hand}", **what)

@@ -164,5 +164,4 @@ def _vocabulary(tokenizer: object) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return json.dumps(tokenizer.get_vocab(), sort_keys=True)  # type: ignore[attr-defined]
-    facts = json.loads(backend.to_str())
-    return json.dumps({key: facts[key] for key in facts if key not in ("truncation", "padding")}, sort_keys=True)
+    return backend.to_str()

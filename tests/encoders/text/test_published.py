@@ -63,7 +63,7 @@ def failures() -> list:
     response = SimpleNamespace(headers={}, request=None)  # all that the errors look at, whichever client sent it
     return [
         (hub.GatedRepoError("gated", response=response), LicenceError, "log in"),
-        (hub.RepositoryNotFoundError("none", response=response), CheckpointError, "check its name"),
+        (hub.RepositoryNotFoundError("none", response=response), CheckpointError, "check the name"),
         (hub.LocalEntryNotFoundError("offline"), FetchError, "HF_HUB_OFFLINE"),
         (hub.OfflineModeIsEnabled("offline"), FetchError, "HF_HUB_OFFLINE"),
         (ConnectionError("cut"), FetchError, "it resumes"),
@@ -107,4 +107,4 @@ def test_without_the_hubs_client_the_install_command_is_named(monkeypatch):
 def test_manifests_that_are_named_exist():
     from ecgscan_lab.data.manifest import manifest_names
 
-    assert {encoder.manifest for encoder in PUBLISHED.values()} - {None} <= set(manifest_names("checkpoint"))
+    assert {encoder.manifest for encoder in PUBLISHED.values()} <= set(manifest_names("checkpoint"))
