@@ -96,6 +96,14 @@ class ArgumentError(EcgScanLabError, ValueError):
     """An argument has the wrong shape, dtype, range or name; `field` is the argument."""
 
 
+class FeedError(EcgScanLabError):
+    """Training got no batch: a record could not be read or drawn, or a worker process died or fell silent."""
+
+
+class TrackingError(EcgScanLabError):
+    """The log of a run cannot be written, or is damaged."""
+
+
 class CheckpointError(EcgScanLabError):
     """A checkpoint is missing, damaged, or belongs to another model, recipe or data set."""
 

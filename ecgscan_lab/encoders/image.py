@@ -6,40 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ecgscan_lab.encoders.pixels import check_fit, fit_page
 from ecgscan_lab.errors import ArgumentError
 
-
-def fit_page(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Letterbox pages to a tower's input size: keep the aspect, never crop, fill with white.
-
-    A centre crop, CLIP's default, cuts the first and last seconds off a page that is wider than high.
-
-    Args:
-        images: uint8 `[batch, 3, height, width]`.
-        size: (height, width) in pixels that the tower expects.
-
-    Returns:
-        uint8 `[batch, 3, *size]`; the very same tensor when it fits already.
-
-    Raises:
-        ArgumentError: `images` is not a batch of uint8 RGB pages.
-    """
-    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.uint8:
-        raise ArgumentError(
-            f"got images of shape {tuple(images.shape)} and type {images.dtype}",
-            field="images",
-            expected="uint8 [batch, 3, height, width]",
-            fix="draw pages with ecgscan_lab.draw_page and move the colour axis in front",
-        )
-    height, width = images.shape[-2:]
-    if (height, width) == size:
-        return images
-    scale = min(size[0] / height, size[1] / width)
-    inner = (max(1, round(height * scale)), max(1, round(width * scale)))
-    resized = F.interpolate(images.float(), inner, mode="bilinear", align_corners=False, antialias=True)
-    top, left = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    padding = (left, size[1] - inner[1] - left, top, size[0] - inner[0] - top)
-    return F.pad(resized, padding, value=255.0).round().clamp(0, 255).to(torch.uint8)
+__all__ = ["TinyImageTower", "darkness", "fit_page"]
 
 
 def darkness(images: torch.Tensor) -> torch.Tensor:
@@ -79,13 +49,18 @@ class TinyImageTower(nn.Module):
 
     Args:
         width: channels after the stem; the stages have 2, 4 and 8 times as many.
-        size: (height, width) in pixels that pages are letterboxed to.
+        size: (height, width) in pixels that pages are fitted to.
+        fit: "letterbox" or "squash".
     """
 
-    def __init__(self, width: int = 24, size: tuple[int, int] = (192, 448)) -> None:
+    name = "tiny"
+
+    def __init__(self, width: int = 24, size: tuple[int, int] = (192, 448), fit: str = "letterbox") -> None:
         super().__init__()
         self.size = size
+        self.fit = check_fit(fit)
         self.embed_dim = 16 * width
+        self.token_dim = 8 * width
         self.stem = nn.Sequential(nn.Conv2d(1, width, 4, 4, bias=False), nn.BatchNorm2d(width), nn.GELU())
         stages: list[nn.Module] = []
         for i in range(3):
@@ -95,9 +70,36 @@ class TinyImageTower(nn.Module):
         rows, columns = (-(-(side // 4) // 8) for side in size)  # whole patches, halved three times and rounded up
         self.summary = nn.Linear(16 * width + width // 2 * rows * columns, self.embed_dim)
 
+    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pooled feature and patch tokens of one pass."""
+        maps = self._maps(images)
+        return self._pool(maps), maps.flatten(2).transpose(1, 2)
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 `[batch, 3, height, width]` -> float32 `[batch, embed_dim]`, not normalised."""
+        return self._pool(self._maps(images))
+
+    def tokens(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 `[batch, 3, height, width]` -> `[batch, token, 8 * width]`: places of the last map, row by row."""
+        return self._maps(images).flatten(2).transpose(1, 2)
+
+    def set_gradient_checkpointing(self, on: bool = True) -> None:
+        """Refused: its norms would count each batch twice, and its maps are small.
+
+        Raises:
+            ArgumentError: asked to switch it on.
+        """
+        if on:
+            raise ArgumentError(
+                "the tiny tower does not recompute its layers",
+                field="on",
+                fix="leave gradient checkpointing off: its maps are small",
+            )
+
+    def _maps(self, images: torch.Tensor) -> torch.Tensor:
         # The norm after the stem absorbs the scale of the pixels.
-        maps = self.stages(self.stem(darkness(fit_page(images, self.size)).float()))
+        return self.stages(self.stem(darkness(fit_page(images, self.size, self.fit)).float()))
+
+    def _pool(self, maps: torch.Tensor) -> torch.Tensor:
         views = [maps.mean((2, 3)), maps.amax((2, 3)), F.gelu(self.thin(maps)).flatten(1)]
         return self.summary(torch.cat(views, dim=1)).float()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from ecgscan_lab.encoders.decoder import QueryDecoder
-from ecgscan_lab.encoders.image import TinyImageTower
+from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.types import Features, TripleBatch
 
 
@@ -24,55 +25,78 @@ class EcgScanModel(nn.Module):
     z_img = tower(page);  image = Proj_ctr(z_img);  text = Proj_txt(z_txt);  signal = z_sig (frozen, as given);
     reconstruction = decoder(Proj_rec(z_img)).
 
+    A tower of which nothing is trained runs without gradients and stays in `eval` mode; so do the norms of a tower of
+    which only adapters are trained, because their running statistics would drift.
+
     Source: ECG-Scan (2026), arXiv 2604.01526, sections 4.1-4.3 and appendix A.1. *Differences*: the two temperatures
-    are separate and learned as exp(s), clamped to [1, 100], because cosines range over 2 and volumes over 1.
+    are separate, unless shared by request, and learned as exp(s), clamped to [1, 100], because cosines range over 2 and
+    volumes over 1.
 
     Args:
-        tower: image tower.
+        tower: image tower: uint8 pages in, `[batch, embed_dim]` out (`types.ImageTower`); with `tokens(images)` and
+            `token_dim` where the decoder reads tokens. A tower that gives both in one pass has
+            `pooled_and_tokens(images)`.
+        decoder: from Proj_rec(z_img) to the signal; None leaves the reconstruction out.
         d_text: size of the text features.
         d_shared: size of the shared space; must equal the signal teacher's.
-        n_samples: samples a lead of the reconstruction.
-        decoder_dim, decoder_layers, decoder_heads: size of the decoder.
-        mask_share: share of decoder queries masked while training.
+        logit_scale_init: where both temperatures start.
+        logit_scale_limits: lowest and highest value that a temperature takes.
+        share_logit_scale: one temperature for cosines and volumes, as the paper may have had.
+
+    Raises:
+        ArgumentError: the decoder's tokens are not the tower's, or the temperatures' limits exclude their start.
     """
 
     def __init__(
         self,
-        tower: TinyImageTower,
+        tower: nn.Module,
+        decoder: QueryDecoder | None,
         *,
         d_text: int,
         d_shared: int,
-        n_samples: int,
-        decoder_dim: int,
-        decoder_layers: int,
-        decoder_heads: int,
-        mask_share: float = 0.25,
+        logit_scale_init: float = 1 / 0.07,
+        logit_scale_limits: tuple[float, float] = (1.0, 100.0),
+        share_logit_scale: bool = False,
     ) -> None:
         super().__init__()
+        _check(tower, decoder, logit_scale_init, logit_scale_limits)
         self.tower = tower
-        self.project_contrastive = projection(tower.embed_dim, d_shared)
+        embed_dim: int = tower.embed_dim  # type: ignore[assignment]
+        self.project_contrastive = projection(embed_dim, d_shared)
         self.project_text = projection(d_text, d_shared)
-        self.project_reconstruction = projection(tower.embed_dim, decoder_dim)
-        self.decoder = QueryDecoder(n_samples, decoder_dim, decoder_layers, decoder_heads, mask_share)
-        self.log_logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        self.log_gram_logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.project_reconstruction = None if decoder is None else projection(embed_dim, decoder.dim)
+        self.decoder = decoder
+        self.logit_scale_limits = logit_scale_limits
+        self.log_logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale_init)))
+        self.log_gram_logit_scale = (
+            None if share_logit_scale else nn.Parameter(torch.tensor(math.log(logit_scale_init)))
+        )
 
-    def forward(self, batch: TripleBatch, generator: torch.Generator | None = None) -> Features:
-        """Embed a batch; `generator` draws the decoder's query mask (training only)."""
-        z_img = self.tower(batch.images)
+    def forward(
+        self, batch: TripleBatch, generator: torch.Generator | None = None, masked: torch.Tensor | None = None
+    ) -> Features:
+        """Embed a batch.
+
+        Args:
+            batch: pages, signals and frozen features.
+            generator: draws the decoder's query mask (training only).
+            masked: the mask itself, in place of the draw, bool `[batch, query]` (`encoders.decoder.query_mask`).
+        """
+        z_img, tokens = self._see(batch.images)
+        scale = self._scale(self.log_logit_scale)
         return Features(
             image=self.project_contrastive(z_img).float(),
             text=self.project_text(batch.text_features).float(),
             signal=batch.signal_features,
-            reconstruction_mv=self.decoder(self.project_reconstruction(z_img), generator),
+            reconstruction_mv=None if self.decoder is None else self._decode(z_img, tokens, generator, masked),
             signal_mv=batch.signals_mv,
-            logit_scale=self.log_logit_scale.exp().clamp(1.0, 100.0),
-            gram_logit_scale=self.log_gram_logit_scale.exp().clamp(1.0, 100.0),
+            logit_scale=scale,
+            gram_logit_scale=scale if self.log_gram_logit_scale is None else self._scale(self.log_gram_logit_scale),
         )
 
     def image_embeddings(self, images: torch.Tensor) -> torch.Tensor:
         """Pages -> `[batch, d_shared]` in the space shared with texts and signals, for zero-shot and retrieval."""
-        return self.project_contrastive(self.tower(images)).float()
+        return self.project_contrastive(self._pool(images)).float()
 
     def project_texts(self, text_features: np.ndarray) -> np.ndarray:
         """float32 `[text, d_text]` of the text tower -> `[text, d_shared]` in the shared space."""
@@ -81,5 +105,96 @@ class EcgScanModel(nn.Module):
             return self.project_text(features).float().cpu().numpy()
 
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
-        """Pages -> `[batch, 12, n_samples]` in mV, nothing masked."""
-        return self.decoder(self.project_reconstruction(self.tower(images)))
+        """Pages -> `[batch, 12, n_samples]` in mV, nothing masked.
+
+        Raises:
+            ArgumentError: the model has no decoder.
+        """
+        if self.decoder is None:
+            raise ArgumentError(
+                "this model has no decoder", field="decoder", fix="train one whose loss holds the reconstruction"
+            )
+        return self._decode(*self._see(images))
+
+    def train(self, mode: bool = True) -> EcgScanModel:
+        """Set the mode, but keep in `eval` what is not trained of the tower (see the class)."""
+        super().train(mode)
+        if not _trains(self.tower):
+            self.tower.eval()
+        for module in self.tower.modules():
+            own = list(module.parameters(recurse=False))
+            if own and not any(parameter.requires_grad for parameter in own):
+                module.training = False
+        return self
+
+    @torch.no_grad()
+    def limit_logit_scales(self) -> None:
+        """Bring temperatures that left their limits back to them.
+
+        To be called after every step of the optimiser: beyond a limit the gradient is zero, so that a temperature that
+        stepped over it would stay there for good; on the limit it can still come back.
+        """
+        low, high = self._log_limits()
+        for scale in (self.log_logit_scale, self.log_gram_logit_scale):
+            if scale is not None:
+                scale.clamp_(low, high)
+
+    def _scale(self, log_scale: torch.Tensor) -> torch.Tensor:
+        low, high = self._log_limits()
+        limited = log_scale.detach().clamp(low, high)
+        # Not plainly the clamped one: clamp gives no gradient on a limit, where a temperature must be able to turn.
+        return torch.where(limited == log_scale, log_scale, limited).exp()
+
+    def _log_limits(self) -> tuple[float, float]:
+        """Rounded as the weights are, or a temperature on a limit would lie beyond it by the rounding."""
+        low, high = (float(np.float32(math.log(limit))) for limit in self.logit_scale_limits)
+        return low, high
+
+    def _pool(self, images: torch.Tensor) -> torch.Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(self.tower)):
+            return self.tower(images)
+
+    def _see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The pooled feature, and the patch tokens where the decoder reads them."""
+        if self.decoder is None or self.decoder.token_dim is None:
+            return self._pool(images), None
+        tower: Any = self.tower
+        with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(tower)):
+            if hasattr(tower, "pooled_and_tokens"):
+                return tower.pooled_and_tokens(images)
+            return tower(images), tower.tokens(images)
+
+    def _decode(
+        self,
+        z_img: torch.Tensor,
+        tokens: torch.Tensor | None,
+        generator: torch.Generator | None = None,
+        masked: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        assert self.decoder is not None
+        assert self.project_reconstruction is not None
+        return self.decoder(self.project_reconstruction(z_img), generator, tokens, masked)
+
+
+def _trains(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+def _check(
+    tower: nn.Module, decoder: QueryDecoder | None, logit_scale_init: float, limits: tuple[float, float]
+) -> None:
+    if not 0 < limits[0] <= logit_scale_init <= limits[1]:
+        raise ArgumentError(
+            f"a temperature cannot start at {logit_scale_init:g} within {limits[0]:g} to {limits[1]:g}",
+            field="logit_scale_init",
+            expected="0 < lowest <= start <= highest",
+        )
+    if decoder is not None and decoder.token_dim is not None:
+        token_dim = getattr(tower, "token_dim", None)
+        if not hasattr(tower, "tokens") or token_dim != decoder.token_dim:
+            raise ArgumentError(
+                f"the decoder reads tokens of size {decoder.token_dim}, and the tower "
+                + ("gives none" if token_dim is None else f"gives some of size {token_dim}"),
+                field="token_dim",
+                expected="the tower's token_dim, or None",
+            )

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ecgscan_lab.batch import FrozenFeatures, ahead, make_batch, step_indices
+from ecgscan_lab.encoders.decoder import QueryDecoder
 from ecgscan_lab.encoders.image import TinyImageTower
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.errors import CheckpointError, SplitError
@@ -45,16 +46,11 @@ def build_model(recipe: Recipe, d_text: int, n_samples: int, seed: int) -> EcgSc
     """The model of a recipe with fresh weights drawn from `seed`."""
     with torch.random.fork_rng(devices=[]):  # the caller's generator stays where it was
         torch.default_generator.manual_seed(seed)
-        return EcgScanModel(
-            TinyImageTower(recipe.tower_width, recipe.size),
-            d_text=d_text,
-            d_shared=recipe.d_shared,
-            n_samples=n_samples,
-            decoder_dim=recipe.decoder_dim,
-            decoder_layers=recipe.decoder_layers,
-            decoder_heads=recipe.decoder_heads,
-            mask_share=recipe.mask_share,
+        tower = TinyImageTower(recipe.tower_width, recipe.size)
+        decoder = QueryDecoder(
+            n_samples, recipe.decoder_dim, recipe.decoder_layers, recipe.decoder_heads, recipe.mask_share
         )
+        return EcgScanModel(tower, decoder, d_text=d_text, d_shared=recipe.d_shared)
 
 
 def pretrain(

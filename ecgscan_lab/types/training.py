@@ -22,6 +22,8 @@ class TripleBatch:
         signal_features: float32 `[batch, d_sig]` of the frozen signal teacher.
         text_features: float32 `[batch, d_txt]` of the frozen text tower.
         index: int64 `[batch]`, positions in the cohort.
+        text_ids: int64 `[batch]`, equal for equal reports, or None.
+        visible: bool `[batch, 12, time]`, True where the page shows the sample, or None.
     """
 
     images: torch.Tensor
@@ -29,6 +31,8 @@ class TripleBatch:
     signal_features: torch.Tensor
     text_features: torch.Tensor
     index: torch.Tensor
+    text_ids: torch.Tensor | None = None
+    visible: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)

@@ -122,3 +122,18 @@ def test_an_impossible_decoder_is_refused(n_samples, heads, field):
     with pytest.raises(ArgumentError) as caught:
         QueryDecoder(n_samples, dim=8, layers=1, heads=heads)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"norm": "both"}, "norm"),
+        ({"activation": "tanh"}, "activation"),
+        ({"samples_per_query": 0}, "samples_per_query"),
+        ({"mask_share": 1.0}, "mask_share"),
+    ],
+)
+def test_an_unknown_option_is_refused(options, field):
+    with pytest.raises(ArgumentError) as caught:
+        QueryDecoder(8, dim=8, layers=1, heads=2, **options)
+    assert caught.value.field == field

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from ecgscan_lab.encoders.decoder import QueryDecoder
 from ecgscan_lab.encoders.image import TinyImageTower
 from ecgscan_lab.encoders.model import EcgScanModel
+from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.objective import Weights, objective
 from ecgscan_lab.types import TripleBatch
 
@@ -18,15 +20,8 @@ SIZE = (32, 64)
 def model() -> EcgScanModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return EcgScanModel(
-            TinyImageTower(width=4, size=SIZE),
-            d_text=6,
-            d_shared=5,
-            n_samples=40,
-            decoder_dim=8,
-            decoder_layers=1,
-            decoder_heads=2,
-        )
+        decoder = QueryDecoder(40, dim=8, layers=1, heads=2)
+        return EcgScanModel(TinyImageTower(width=4, size=SIZE), decoder, d_text=6, d_shared=5)
 
 
 @pytest.fixture
@@ -75,8 +70,8 @@ def test_the_temperatures_are_separate_and_bounded(model, batch):
         model.log_logit_scale.fill_(50.0)
         model.log_gram_logit_scale.fill_(-50.0)
         features = model(batch)
-    assert features.logit_scale == 100
-    assert features.gram_logit_scale == 1
+    assert float(features.logit_scale) == pytest.approx(100)
+    assert float(features.gram_logit_scale) == pytest.approx(1)
 
 
 def test_parts_agree_with_the_whole(model, batch):
@@ -98,3 +93,162 @@ def test_a_generator_masks_the_decoder_alone(model, batch):
         plain, masked = model(batch), model(batch, torch.Generator().manual_seed(0))
     assert torch.equal(plain.image, masked.image)
     assert not torch.equal(plain.reconstruction_mv, masked.reconstruction_mv)
+
+
+class Reader(torch.nn.Module):
+    """A tower with a frozen body, a dropout, a norm that keeps statistics, and an adapter that may be trained."""
+
+    size, embed_dim, token_dim = SIZE, 6, 3
+
+    def __init__(self, adapted: bool) -> None:
+        super().__init__()
+        self.body = torch.nn.Conv2d(3, 3, 8, 8).requires_grad_(False)
+        self.norm = torch.nn.BatchNorm2d(3).requires_grad_(False)
+        self.dropout = torch.nn.Dropout(0.1)
+        self.adapter = torch.nn.Conv2d(3, 3, 1).requires_grad_(adapted)
+        self.summary = torch.nn.Linear(3, 6).requires_grad_(False)
+        self.passes = 0
+
+    def tokens(self, images: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        maps = self.norm(self.body(images.float() / 255))
+        return self.dropout(maps + self.adapter(maps)).flatten(2).transpose(1, 2)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.summary(self.tokens(images).mean(1))
+
+
+class OnePassReader(Reader):
+    def pooled_and_tokens(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens = self.tokens(images)
+        return self.summary(tokens.mean(1)), tokens
+
+
+def read(tower: Reader, token_dim: int | None = 3, **options) -> EcgScanModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        decoder = QueryDecoder(40, dim=8, layers=1, heads=2, token_dim=token_dim)
+        return EcgScanModel(tower, decoder, d_text=6, d_shared=5, **options)
+
+
+def test_without_a_decoder_the_rest_is_as_before(batch):
+    model = EcgScanModel(TinyImageTower(width=4, size=SIZE), None, d_text=6, d_shared=5)
+    features = model(batch, torch.Generator().manual_seed(0))
+    assert features.reconstruction_mv is None
+    assert features.image.shape == (4, 5)
+    objective(features, Weights(beta=0.0)).total.backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+    with pytest.raises(ArgumentError) as caught:
+        model.reconstruct(batch.images)
+    assert caught.value.field == "decoder"
+
+
+def test_only_adapters_of_a_frozen_tower_are_trained(batch):
+    tower = Reader(adapted=True)
+    model = read(tower).train()
+    before = {name: value.clone() for name, value in tower.state_dict().items()}
+    model.decoder.checkpointing = True
+    objective(model(batch, torch.Generator().manual_seed(0)), Weights()).total.backward()
+    assert {n for n, p in tower.named_parameters() if p.grad is not None} == {"adapter.weight", "adapter.bias"}
+    assert all(p.grad.any() for p in tower.adapter.parameters())
+    after = tower.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before), "no running statistic drifts"
+    assert tower.dropout.training
+    assert tower.adapter.training
+    assert not tower.norm.training
+
+
+def test_a_frozen_tower_stays_in_eval_and_builds_no_graph(batch):
+    tower = Reader(adapted=False)
+    model = read(tower).train()
+    assert model.training
+    assert model.decoder.training
+    assert not any(module.training for module in tower.modules())
+    seen = []
+    tower.register_forward_hook(lambda *call: seen.append(torch.is_grad_enabled()))
+    objective(model(batch), Weights()).total.backward()
+    assert seen == [False]
+    trained = [name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()]
+    assert "decoder.queries" in trained
+    assert "project_contrastive.0.weight" in trained
+    assert not any(name.startswith("tower") for name in trained)
+    assert not model.eval().training
+
+
+@pytest.mark.parametrize(("kind", "passes"), [(Reader, 2), (OnePassReader, 1)])
+def test_the_towers_tokens_reach_the_decoder(batch, kind, passes):
+    tower = kind(adapted=True)
+    model = read(tower).eval()
+    with torch.no_grad():
+        features = model(batch)
+        assert tower.passes == passes
+        tokens = tower.tokens(batch.images)
+        expected = model.decoder(model.project_reconstruction(tower(batch.images)), tokens=tokens)
+        assert torch.allclose(features.reconstruction_mv, expected, atol=1e-6)
+        assert torch.equal(model.reconstruct(batch.images), features.reconstruction_mv)
+        tower.passes = 0
+        model.image_embeddings(batch.images)
+    assert tower.passes == 1, "an embedding needs no tokens"
+    features = model.train()(batch)
+    features.reconstruction_mv.square().sum().backward()
+    assert tower.adapter.weight.grad.any()
+
+
+def test_tokens_that_the_tower_does_not_give_are_refused():
+    with pytest.raises(ArgumentError) as caught:
+        read(Reader(adapted=True), token_dim=4)
+    assert caught.value.field == "token_dim"
+
+
+def test_a_given_mask_reaches_the_decoder(model, batch):
+    model.eval()
+    torch.nn.init.normal_(model.decoder.mask)
+    masked = torch.zeros(4, 5, dtype=torch.bool)
+    masked[2] = True
+    with torch.no_grad():
+        plain, some = model(batch).reconstruction_mv, model(batch, masked=masked).reconstruction_mv
+    assert torch.equal(plain[[0, 1, 3]], some[[0, 1, 3]])
+    assert not torch.equal(plain[2], some[2])
+
+
+def test_one_temperature_can_serve_both_losses(batch):
+    tower = TinyImageTower(width=4, size=SIZE)
+    model = EcgScanModel(tower, None, d_text=6, d_shared=5, share_logit_scale=True, logit_scale_init=5.0)
+    features = model(batch)
+    assert features.logit_scale is features.gram_logit_scale
+    assert float(features.logit_scale.detach()) == pytest.approx(5.0)
+    assert [name for name in model.state_dict() if "scale" in name] == ["log_logit_scale"]
+
+
+def test_a_temperature_that_left_its_limits_can_come_back(batch):
+    tower = TinyImageTower(width=4, size=SIZE)
+    model = EcgScanModel(tower, None, d_text=6, d_shared=5, logit_scale_limits=(2.0, 30.0))
+    with torch.no_grad():
+        model.log_logit_scale.fill_(9.0)
+        model.log_gram_logit_scale.fill_(-9.0)
+    features = model(batch)
+    (features.logit_scale + features.gram_logit_scale).backward()
+    assert model.log_logit_scale.grad == model.log_gram_logit_scale.grad == 0, "beyond the limits there is no slope"
+    model.zero_grad()
+    model.limit_logit_scales()
+    features = model(batch)
+    (features.logit_scale + features.gram_logit_scale).backward()
+    assert float(features.logit_scale.detach()) == pytest.approx(30)
+    assert float(features.gram_logit_scale.detach()) == pytest.approx(2)
+    assert model.log_logit_scale.grad > 0
+    assert model.log_gram_logit_scale.grad > 0
+
+
+@pytest.mark.parametrize("start", [0.5, 101.0])
+def test_a_temperature_that_starts_outside_its_limits_is_refused(start):
+    with pytest.raises(ArgumentError) as caught:
+        EcgScanModel(TinyImageTower(width=4, size=SIZE), None, d_text=6, d_shared=5, logit_scale_init=start)
+    assert caught.value.field == "logit_scale_init"
+
+
+def test_features_stay_in_single_precision_under_autocast(model, batch):
+    with torch.autocast("cpu", torch.bfloat16):
+        features = model(batch, torch.Generator().manual_seed(0))
+    assert features.image.dtype == features.text.dtype == features.reconstruction_mv.dtype == torch.float32
+    objective(features, Weights()).total.backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []

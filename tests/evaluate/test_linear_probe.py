@@ -110,15 +110,15 @@ def test_same_input_gives_the_same_result():
     assert a != linear_probe(features, labels, SPLIT, seed=4, label_fraction=0.5)
 
 
-def test_label_fractions_are_nested_and_ignore_the_other_labels():
+def test_permuted_label_fractions_are_nested_and_ignore_the_other_labels():
     features, labels = _cohort()
-    few = linear_probe(features, labels, SPLIT, label_fraction=0.1, n_bootstrap=20)
+    few = linear_probe(features, labels, SPLIT, label_fraction=0.1, draw="permuted", n_bootstrap=20)
     assert (few.n_train, few.label_fraction) == (24, 0.1)
     order = np.random.default_rng(0).permutation(240)
     changed = labels.copy()
     changed[order[24:]] = 1 - changed[order[24:]]
     np.testing.assert_array_equal(
-        linear_probe(features, changed, SPLIT, label_fraction=0.1, n_bootstrap=20).scores, few.scores
+        linear_probe(features, changed, SPLIT, label_fraction=0.1, draw="permuted", n_bootstrap=20).scores, few.scores
     )
     assert linear_probe(features, labels, SPLIT, label_fraction=0.5, n_bootstrap=20).n_train == 120
 

@@ -32,13 +32,7 @@ def test_half_way_down_the_cosine_is_half_the_peak():
 
 def test_only_matrices_and_kernels_decay():
     model = EcgScanModel(
-        TinyImageTower(width=2, size=(32, 64)),
-        d_text=3,
-        d_shared=4,
-        n_samples=16,
-        decoder_dim=4,
-        decoder_layers=1,
-        decoder_heads=1,
+        TinyImageTower(width=2, size=(32, 64)), QueryDecoder(16, dim=4, layers=1, heads=1), d_text=3, d_shared=4
     )
     names = {id(p): name for name, p in model.named_parameters()}
     decayed, spared = adamw(model, 1e-3, 0.05).param_groups

@@ -1,28 +1,15 @@
-"""Triples: which records come when, how their pages look, and the thread that draws ahead."""
+"""Which records come when, over all ranks, and the thread that runs ahead."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import threading
 
 import numpy as np
 import pytest
-import torch
 
-from ecgscan_lab.batch import FrozenFeatures, ahead, draw_images, make_batch, step_indices
-from ecgscan_lab.data.synthetic import synthetic_cohort
+from ecgscan_lab.batch import ahead, step_indices
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.render.page import PageSpec
-from ecgscan_lab.render.renderer import draw_page
-from ecgscan_lab.types import Cohort
-
-SIZE = (48, 112)
-
-
-@pytest.fixture(scope="module")
-def cohort() -> Cohort:
-    return synthetic_cohort(6, seed=0)
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(12, 4), (13, 4), (3, 8), (5, 5), (1, 1)])
@@ -60,50 +47,6 @@ def test_nothing_to_draw_is_refused(n, batch_size, field):
     with pytest.raises(ArgumentError) as caught:
         step_indices(np.arange(n), batch_size, 0, 0)
     assert caught.value.field == field
-
-
-def test_a_plain_page_is_the_renderers(cohort):
-    images = draw_images(cohort, np.array([4, 1]), SIZE)
-    assert images.shape == (2, 3, *SIZE)
-    assert images.dtype == torch.uint8
-    for image, i in zip(images, (4, 1), strict=True):
-        expected = draw_page(cohort.records[i], PageSpec.compact(), size=SIZE).pixels.transpose(2, 0, 1)
-        assert np.array_equal(image.numpy(), expected)
-
-
-def test_a_varied_page_depends_on_seed_epoch_and_record_alone(cohort):
-    def page(seed, epoch, indices, position):
-        return draw_images(cohort, np.array(indices), SIZE, seed=seed, epoch=epoch)[position]
-
-    first = page(5, 2, [3], 0)
-    assert torch.equal(first, page(5, 2, [0, 3, 1], 1))
-    assert torch.equal(first, page(5, 2, [3, 3], 1))
-    others = [page(5, 3, [3], 0), page(6, 2, [3], 0), page(None, 0, [3], 0), page(5, 2, [2], 0)]
-    assert not any(torch.equal(a, b) for a, b in itertools.combinations([first, *others], 2))
-
-
-def test_records_that_look_alike_are_drawn_on_pages_of_their_own(cohort):
-    twins = dataclasses.replace(cohort, records=(cohort.records[0],) * 4)
-    plain, varied = (draw_images(twins, np.arange(4), SIZE, seed=seed) for seed in (None, 0))
-    assert all(torch.equal(image, plain[0]) for image in plain)
-    assert not any(torch.equal(a, b) for a, b in itertools.combinations(varied, 2))
-
-
-def test_what_belongs_together_stays_together_in_a_batch(cohort, rng):
-    frozen = FrozenFeatures(
-        rng.normal(size=(6, 4)).astype(np.float32), rng.normal(size=(6, 3)).astype(np.float32), np.arange(6)
-    )
-    indices = np.array([5, 0, 2])
-    batch = make_batch(cohort, frozen, indices, SIZE, seed=1, epoch=7)
-    assert len(batch) == 3
-    assert batch.index.tolist() == [5, 0, 2]
-    assert torch.equal(batch.images, draw_images(cohort, indices, SIZE, seed=1, epoch=7))
-    for row, i in enumerate(indices):
-        assert np.array_equal(batch.signals_mv[row], cohort.records[i].signal_mv)
-        assert np.array_equal(batch.signal_features[row], frozen.signal[i])
-        assert np.array_equal(batch.text_features[row], frozen.text[i])
-    batch.signals_mv.zero_()
-    assert cohort.signals_mv[indices].any(), "a batch is a copy"
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 9])
@@ -168,3 +111,64 @@ def test_ahead_stops_its_thread_when_the_consumer_fails():
     with pytest.raises(KeyboardInterrupt):
         consume()
     assert not threads[0].is_alive()
+
+
+def test_the_order_is_that_of_a_permutation_of_the_records():
+    indices = np.random.default_rng(5).choice(1000, 60, replace=False)
+    seen = np.concatenate([step_indices(indices, 6, 3, 10 + step)[0] for step in range(10)])
+    assert np.array_equal(seen, np.random.default_rng([3, 1]).permutation(indices))
+
+
+@pytest.mark.parametrize(("n", "batch_size", "world_size"), [(40, 8, 4), (43, 6, 3), (6, 80, 2)])
+def test_the_parts_of_all_ranks_are_the_batch_of_one_process(n, batch_size, world_size):
+    indices = np.arange(100, 100 + n)
+    for step in range(12):
+        whole, epoch = step_indices(indices, batch_size, 1, step)
+        parts = [step_indices(indices, batch_size, 1, step, rank=r, world_size=world_size) for r in range(world_size)]
+        assert {e for _, e in parts} == {epoch}
+        assert len({len(part) for part, _ in parts}) == 1
+        assert np.array_equal(np.concatenate([part for part, _ in parts]), whole)
+
+
+def test_an_epoch_of_789511_records_over_8_ranks_shows_each_once():
+    n, batch_size, world_size = 789_511, 80, 8
+    indices = np.arange(n)
+    per_epoch = n // batch_size
+    first = 3 * per_epoch
+    seen = np.zeros(n, dtype=np.int64)
+    for step in range(first, first + per_epoch):
+        for rank in range(world_size):
+            mine, epoch = step_indices(indices, batch_size, 7, step, rank=rank, world_size=world_size)
+            assert epoch == 3
+            seen[mine] += 1
+    assert seen.max() == 1
+    assert seen.sum() == per_epoch * batch_size == n - n % batch_size
+    again = step_indices(indices, batch_size, 7, first + 5, rank=2, world_size=world_size)[0]
+    assert np.array_equal(again, np.random.default_rng([7, 3]).permutation(n)[5 * 80 + 20 : 5 * 80 + 30])
+
+
+def test_steps_of_one_epoch_shuffle_once(monkeypatch):
+    from ecgscan_lab.batch import order
+
+    order._epoch_order.cache_clear()
+    for step in range(50):
+        step_indices(np.arange(100), 10, 0, step)
+    assert order._epoch_order.cache_info().misses == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"world_size": 3}, "batch_size"),
+        ({"rank": 2, "world_size": 2}, "rank"),
+        ({"rank": -1}, "rank"),
+        ({"world_size": 0}, "rank"),
+        ({"step": -1}, "step"),
+    ],
+)
+def test_what_does_not_split_is_refused(changes, field):
+    with pytest.raises(ArgumentError) as caught:
+        step_indices(np.arange(40), 8, 0, changes.pop("step", 0), **changes)
+    assert caught.value.field == field
+    if field == "batch_size":
+        assert "6 records a step" in caught.value.fix
