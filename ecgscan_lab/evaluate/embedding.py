@@ -14,10 +14,9 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from ecgscan_lab import __version__
-from ecgscan_lab.encoders.image import fit_page
+from ecgscan_lab.encoders.pixels import fit_page
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, PageError
 from ecgscan_lab.evaluate.cache import cached, weights_sha256
 from ecgscan_lab.evaluate.feature_table import WHATS, FeatureTable
@@ -335,7 +334,4 @@ def fitted(pixels: np.ndarray, size: tuple[int, int], fit: str = "letterbox") ->
         shape = (pixels.shape[1] // factor, pixels.shape[0] // factor)
         pixels = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
     images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
-    if fit == "squash":
-        resized = F.interpolate(images.float(), size, mode="bilinear", align_corners=False, antialias=True)
-        return resized.round().clamp(0, 255).to(torch.uint8)[0]
-    return fit_page(images, size)[0]
+    return fit_page(images, size, fit)[0]

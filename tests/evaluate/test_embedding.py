@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from ecgscan_lab.data.synthetic import synthetic_cohort, synthetic_records
-from ecgscan_lab.encoders.image import TinyImageTower, fit_page
+from ecgscan_lab.encoders.image import TinyImageTower
+from ecgscan_lab.encoders.pixels import fit_page
 from ecgscan_lab.errors import ArgumentError, CheckpointError, PictureError
 from ecgscan_lab.evaluate.embedding import embed_images, fitted
 from ecgscan_lab.evaluate.features import embed_pages
