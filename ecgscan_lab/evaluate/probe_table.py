@@ -137,7 +137,7 @@ def probe_fractions(
 
     **Equation.** The interval is m ± t_ν s around the mean m over n draws, s² = s²_draw / n + s²_patient: the
     variance of the draws' figures, and that of the mean figure over patients resampled from the test split, the same
-    ones for every draw (see `paired.seed_interval`). One draw has no spread: its interval is the bootstrap's percentiles.
+    ones for every draw (see `paired.seed_interval`). One draw alone has the percentiles of its resamples instead.
     Draws from one training set overlap, the more so the larger the fraction, so that their spread is too small for what
     another training set would give: the interval does not claim that.
 
