@@ -84,8 +84,10 @@ def fit_logistic_path(x: FloatArray, y: NDArray[np.bool_], c_grid: Sequence[floa
 
 
 def _eigenvectors(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Eigenvalues, none negative, and eigenvectors `[dim, k]` of X'X; with fewer records than features only those that
-    the records span, which hold every optimum."""
+    """Eigenvalues, none negative, and eigenvectors `[dim, k]` of X'X.
+
+    With fewer records than features only those that the records span: every optimum lies there.
+    """
     n, dim = x.shape
     if n >= dim:
         spectrum, basis = np.linalg.eigh(x.T @ x)
