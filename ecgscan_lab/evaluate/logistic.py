@@ -54,6 +54,7 @@ def fit_logistic_path(x: FloatArray, y: NDArray[np.bool_], c_grid: Sequence[floa
     spectrum, basis = _eigenvectors(x)
     rotated = (x @ basis).astype(np.float32)
     rotated_weights, bias = np.zeros((len(spectrum), sign.shape[1])), np.log(share / (1.0 - share))
+    tolerance = 1e-2 * min(1.0, len(x) / 1000)  # the loss is a sum over records
     fits = []
     for c in c_grid:
         scale = 1.0 / np.sqrt(spectrum[:, None] * curvature + 1.0 / c)
@@ -73,7 +74,7 @@ def fit_logistic_path(x: FloatArray, y: NDArray[np.bool_], c_grid: Sequence[floa
         start = np.vstack([rotated_weights / scale, bias / bias_scale])
         found = minimize(
             loss, start.ravel(), jac=True, method="L-BFGS-B",
-            options={"maxiter": 500, "maxcor": 20, "gtol": 1e-2, "ftol": 1e-8},
+            options={"maxiter": 500, "maxcor": 20, "gtol": tolerance, "ftol": 1e-8},
         )  # fmt: skip
         v = found.x.reshape(start.shape)
         rotated_weights, bias = scale * v[:-1], bias_scale * v[-1]
