@@ -27,6 +27,7 @@ _HOME = {
     "fit_page": "ecgscan_lab.render.photograph",
     "check_loss": "ecgscan_lab.losses.checks",
     "compare_losses": "ecgscan_lab.compare",
+    "embed_images": "ecgscan_lab.evaluate.embedding",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -88,6 +88,10 @@ class PageError(EcgScanLabError):
     """A page cannot be drawn with these measures, or with this signal."""
 
 
+class PictureError(EcgScanLabError):
+    """A picture file is missing, damaged, too large, or of a kind that is not read."""
+
+
 class ArgumentError(EcgScanLabError, ValueError):
     """An argument has the wrong shape, dtype, range or name; `field` is the argument."""
 
@@ -102,6 +106,10 @@ class TrainingError(EcgScanLabError):
 
 class MemoryFullError(TrainingError):
     """The GPU or the machine has too little memory for the run; `fix` lists what makes it smaller."""
+
+
+class TrackingError(EcgScanLabError):
+    """The log of a run cannot be written, or is damaged."""
 
 
 class CheckpointError(EcgScanLabError):

@@ -30,6 +30,15 @@ _LARGE = {
 PUBLISHED: Mapping[str, Mapping[str, Any]] = {
     "clip-vit-l-14": {**_LARGE, "image_size": 224},
     "clip-vit-l-14-336": {**_LARGE, "image_size": 336},
+    "medsiglip-448": {
+        "hidden_size": 1152,
+        "intermediate_size": 4304,
+        "num_hidden_layers": 27,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+        "hidden_act": "gelu_pytorch_tanh",
+        "image_size": 448,
+    },
 }
 # The tensors of openai's release as safetensors, in open_clip's layout; openai's own 336-pixel folder is a pickle.
 _HUB = {
@@ -90,11 +99,18 @@ class ClipVision(nn.Module):
 
     def set_gradient_checkpointing(self, on: bool) -> None:
         """Switch transformers' own checkpointing; it acts in training mode."""
-        if on:
-            # Without re-entry, frozen inputs need no gradient of their own and adapters inside still receive theirs.
-            self.vision.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        else:
-            self.vision.gradient_checkpointing_disable()
+        recompute_layers(self.vision, on)
+
+
+def recompute_layers(vision: Any, on: bool) -> None:
+    """Switch a transformers model's checkpointing of layers, under its new name or its old one."""
+    new = hasattr(vision, "activation_checkpointing_enable")
+    word = "activation_checkpointing" if new else "gradient_checkpointing"
+    if on:
+        # Without re-entry, frozen inputs need no gradient of their own and adapters inside still receive theirs.
+        getattr(vision, f"{word}_enable")(**{f"{word}_kwargs": {"use_reentrant": False}})
+    else:
+        getattr(vision, f"{word}_disable")()
 
 
 def clip_tower(
@@ -132,19 +148,18 @@ def vision_config(config_class: Any, name: str, path: str | os.PathLike[str] | N
         ArgumentError: `name` is the family's and there is no folder that says more.
         CheckpointError: the folder describes another architecture than `name`.
     """
-    from ecgscan_lab.encoders.siglip import PUBLISHED as SIGLIP
-
-    expected = {**PUBLISHED, **SIGLIP}.get(name)
+    expected = PUBLISHED.get(name)
     stored = None if path is None else read_config(path)
-    if stored is not None:
-        stored = stored.get("vision_config", stored)
+    if stored is not None:  # a language model that carries the tower describes itself, not the tower
+        whole = str(stored.get("model_type", "")).endswith("vision_model")
+        stored = stored.get("vision_config", stored if whole else None)
     if expected is None:
         if stored is None:
             raise ArgumentError(
                 f"{name!r} takes its architecture from a folder",
                 field="weights",
                 expected="a folder with config.json and model.safetensors",
-                fix=f"pass one, or name a published tower, for instance {next(iter(PUBLISHED))!r}",
+                fix=f"pass one, or name a published tower: {', '.join(PUBLISHED)}",
             )
         return config_class(**_plain(stored, config_class))
     if stored is not None:
@@ -200,7 +215,8 @@ def read_clip_vision(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tens
         return name.startswith(prefix) and name not in skipped and not name.startswith(others)
 
     tensors = {name.removeprefix(prefix): tensor for name, tensor in stored.read(is_vision).items()}
-    left_out = sorted({name.split(".")[0] for name in stored.names if not is_vision(name)} - {prefix.split(".")[0]})
+    unused = {name for name in stored.names if not is_vision(name)} - skipped
+    left_out = sorted({name.split(".")[0] for name in unused} - {prefix.split(".")[0]})
     return tensors if mark.startswith("embeddings") else from_open_clip(tensors), left_out
 
 

@@ -1,7 +1,8 @@
-"""One published file through the model hub, with errors that say what to do."""
+"""Published files through the model hub, with errors that say what to do."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ecgscan_lab.errors import CheckpointError, EcgScanLabError, FetchError, LicenceError, MissingExtraError
@@ -40,15 +41,41 @@ def fetch_from_hub(repository: str, filename: str, *, manifest: str | None = Non
     try:
         return Path(hf_hub_download(repository, filename))
     except Exception as error:
-        raise _explained(error, repository, filename, manifest) from error
+        raise _explained(error, f"{repository}/{filename}", manifest) from error
 
 
-def _explained(error: Exception, repository: str, filename: str, manifest: str | None) -> EcgScanLabError:
+def fetch_folder_from_hub(
+    repository: str, patterns: Sequence[str], *, manifest: str | None = None, extra: str = TOWERS_EXTRA
+) -> Path:
+    """Download the files of a repository that match, into the hub's own cache, or find them there.
+
+    Args:
+        repository, manifest: as in `fetch_from_hub`.
+        patterns: which files, as in "*.json"; a pattern that takes pickles is not for us.
+        extra: the command that installs the hub's client.
+
+    Returns:
+        The folder in the cache. Files that the repository lacks are missing in it.
+
+    Raises:
+        FetchError, LicenceError, CheckpointError, MissingExtraError: as in `fetch_from_hub`.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise MissingExtraError("the hub's client is not installed", field="weights", fix=extra) from error
+    try:
+        return Path(snapshot_download(repository, allow_patterns=list(patterns)))
+    except Exception as error:
+        raise _explained(error, repository, manifest) from error
+
+
+def _explained(error: Exception, file: str, manifest: str | None) -> EcgScanLabError:
     from huggingface_hub import errors as hub
 
     terms = "" if manifest is None else f"; see data_manifests/{manifest}.json"
-    what = {"file": f"{repository}/{filename}", "field": "weights"}
-    by_hand = "or download the file elsewhere and pass its path as `weights`" + terms
+    what = {"file": file, "field": "weights"}
+    by_hand = "or download it elsewhere and pass its path as `weights`" + terms
     if isinstance(error, hub.GatedRepoError):
         fix = f"agree on the repository's page, log in with `hf auth login`, then run again, {by_hand}"
         return LicenceError("the publisher asks for an account and an agreement", fix=fix, **what)
@@ -59,6 +86,6 @@ def _explained(error: Exception, repository: str, filename: str, manifest: str |
         return CheckpointError("the repository has no such file", fix=f"check its list of files, {by_hand}", **what)
     if isinstance(error, (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled)):
         fix = f"connect (and unset HF_HUB_OFFLINE) and run again, {by_hand}"
-        return FetchError("the hub cannot be reached and the file is not in its cache", fix=fix, **what)
+        return FetchError("the hub cannot be reached and its cache does not hold this", fix=fix, **what)
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return FetchError(f"the download failed: {reason}", fix=f"run again: it resumes; {by_hand}", **what)

@@ -33,9 +33,8 @@ class EcgScanModel(nn.Module):
     volumes over 1.
 
     Args:
-        tower: image tower: uint8 pages in, `[batch, embed_dim]` out (`types.ImageTower`); with `tokens(images)` and
-            `token_dim` where the decoder reads tokens. A tower that gives both in one pass has
-            `encode(images)`.
+        tower: image tower: uint8 pages in, `[batch, embed_dim]` out (`types.ImageTower`). Where the decoder reads
+            tokens it has `token_dim` and `tokens(images)`, or, both in one pass, `encode(images)`.
         decoder: from Proj_rec(z_img) to the signal; None leaves the reconstruction out.
         d_text: size of the text features.
         d_shared: size of the shared space; must equal the signal teacher's.
@@ -123,9 +122,24 @@ class EcgScanModel(nn.Module):
             self.tower.eval()
         for module in self.tower.modules():
             own = list(module.parameters(recurse=False))
-            if own and not any(parameter.requires_grad for parameter in own):
+            if own and hasattr(module, "running_mean") and not any(weight.requires_grad for weight in own):
                 module.training = False
         return self
+
+    def set_gradient_checkpointing(self, on: bool = True) -> None:
+        """Recompute the layers of tower and decoder in the backward pass: less memory, about a third more time.
+
+        A tower that is not trained keeps nothing anyway and is left as it is.
+
+        Raises:
+            ArgumentError: a tower that is trained does not offer it.
+        """
+        if self.decoder is not None:
+            self.decoder.checkpointing = on
+        if _trains(self.tower):
+            if not hasattr(self.tower, "set_gradient_checkpointing"):
+                raise ArgumentError("this tower does not recompute its layers", field="on", fix="leave it off")
+            self.tower.set_gradient_checkpointing(on)  # type: ignore[operator]
 
     @torch.no_grad()
     def limit_logit_scales(self) -> None:
@@ -160,9 +174,7 @@ class EcgScanModel(nn.Module):
             return self._pool(images), None
         tower: Any = self.tower
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(tower)):
-            if hasattr(tower, "encode"):
-                return tower.encode(images)
-            return tower(images), tower.tokens(images)
+            return tower.encode(images) if hasattr(tower, "encode") else (tower(images), tower.tokens(images))
 
     def _decode(
         self,

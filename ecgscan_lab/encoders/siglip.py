@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from ecgscan_lab.encoders.clip import recompute_layers, vision_config
 from ecgscan_lab.encoders.hub import TOWERS_EXTRA, fetch_from_hub
 from ecgscan_lab.encoders.positions import check_size, resize_positions
 from ecgscan_lab.encoders.published import PublishedTower
 from ecgscan_lab.encoders.weights import StoredTensors, load_strictly
 from ecgscan_lab.errors import ArgumentError, CheckpointError, MissingExtraError
 
-PUBLISHED: Mapping[str, Mapping[str, Any]] = {
-    "medsiglip-448": {
-        "hidden_size": 1152,
-        "intermediate_size": 4304,
-        "num_hidden_layers": 27,
-        "num_attention_heads": 16,
-        "patch_size": 14,
-        "hidden_act": "gelu_pytorch_tanh",
-        "image_size": 448,
-    }
-}
 _FIRST = "embeddings.patch_embedding.weight"
 
 
@@ -65,10 +54,7 @@ class SiglipVision(nn.Module):
 
     def set_gradient_checkpointing(self, on: bool) -> None:
         """Switch transformers' own checkpointing; it acts in training mode."""
-        if on:
-            self.vision.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        else:
-            self.vision.gradient_checkpointing_disable()
+        recompute_layers(self.vision, on)
 
 
 def siglip_tower(
@@ -78,16 +64,14 @@ def siglip_tower(
 
     Args and errors as in `towers.image_tower`.
     """
-    from ecgscan_lab.encoders.clip import vision_config
-
     try:
         from transformers import SiglipVisionConfig, SiglipVisionModel
     except ImportError as error:
         raise MissingExtraError("transformers is not installed", field="name", fix=TOWERS_EXTRA) from error
     path = weights
     if weights == "hub":
-        if name not in PUBLISHED:
-            raise ArgumentError(f"{name!r} names no published weights", field="weights", expected=", ".join(PUBLISHED))
+        if name != "medsiglip-448":
+            raise ArgumentError(f"{name!r} names no published weights", field="weights", expected="medsiglip-448")
         path = fetch_from_hub("google/medsiglip-448", "model.safetensors", manifest="medsiglip-448")
     config = vision_config(SiglipVisionConfig, name, path, "siglip")
     patch = int(config.patch_size)

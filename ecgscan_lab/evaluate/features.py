@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
 
 from ecgscan_lab.batch import ahead, draw_images
 from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.evaluate.cache import arrays_sha256, cached, weights_sha256
 from ecgscan_lab.train.precision import autocast, pick_device
 from ecgscan_lab.types import Cohort
 
@@ -20,6 +23,7 @@ def embed_pages(
     *,
     indices: np.ndarray | None = None,
     batch_size: int = 64,
+    cache: str | PathLike[str] | None = None,
 ) -> np.ndarray:
     """Encode the plain compact page of each record.
 
@@ -30,11 +34,21 @@ def embed_pages(
         size: (height, width) of the pages in pixels.
         indices: which records; all when None.
         batch_size: pages at a time.
+        cache: folder in which features are kept by content, so that the same weights and records are encoded once;
+            `encode` must then be a module, or a method of one.
 
     Returns:
         float32 `[record, ...]`.
+
+    Raises:
+        ArgumentError: no records; or a cache for a function, whose weights nobody can tell.
+        ExportError: the cache cannot be written.
     """
     indices = np.arange(len(cohort)) if indices is None else indices
+    if cache is not None:
+        key = _key_parts(encode, cohort, size, indices)
+        wanted: dict[str, Any] = {"indices": indices, "batch_size": batch_size}
+        return cached(key, cache, lambda: (embed_pages(encode, cohort, size, **wanted), None))[0]
     device = pick_device()
     if isinstance(encode, torch.nn.Module):
         encode = encode.to(device)
@@ -51,3 +65,27 @@ def embed_pages(
     if features is None:
         raise ArgumentError("no records to encode", field="indices", expected="at least one record")
     return features
+
+
+def _key_parts(
+    encode: Callable[[torch.Tensor], torch.Tensor], cohort: Cohort, size: tuple[int, int], indices: np.ndarray
+) -> dict[str, Any]:
+    """Everything that the features of a cohort's plain pages depend on."""
+    module = encode if isinstance(encode, torch.nn.Module) else getattr(encode, "__self__", None)
+    if not isinstance(module, torch.nn.Module):
+        raise ArgumentError(
+            f"cannot tell the weights of {getattr(encode, '__name__', encode)!r}",
+            field="cache",
+            expected="a module, or a method of one such as model.image_embeddings",
+            fix="pass the module itself, or no cache",
+        )
+    starts = range(0, len(indices), 1024)
+    return {
+        "pages": "plain compact",
+        "encode": "forward" if module is encode else encode.__name__,
+        "weights": weights_sha256(module),
+        "size": list(size),
+        "fs_hz": cohort.fs_hz,
+        "signals": arrays_sha256(cohort.read_signals_mv(indices[start : start + 1024]) for start in starts),
+        "device": pick_device().type,
+    }

@@ -12,10 +12,10 @@ from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.errors import LabelError
 from ecgscan_lab.evaluate.linear_probe import ProbeResult, linear_probe
 from ecgscan_lab.evaluate.zero_shot import ZeroShotResult, class_embeddings, zero_shot
-from ecgscan_lab.types import Cohort, TextTower
+from ecgscan_lab.types import Cohort, TextTower, TrainingData
 
 
-def labelled(cohort: Cohort, task: str) -> np.ndarray:
+def labelled(cohort: TrainingData, task: str) -> np.ndarray:
     """Positions of the records that carry at least one label of a task `[n]`: a task is judged on those only."""
     return np.flatnonzero(cohort.targets(task).any(axis=1))
 

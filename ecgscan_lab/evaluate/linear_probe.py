@@ -6,15 +6,27 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ecgscan_lab.errors import ArgumentError, LabelError, SplitError
-from ecgscan_lab.evaluate.intervals import FloatArray, MacroAuroc, bootstrap_ci, macro_auroc
+from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.evaluate.epoch_probe import EpochProbeResult, EpochSettings, epoch_probe
+from ecgscan_lab.evaluate.intervals import FloatArray, bootstrap_ci
+from ecgscan_lab.evaluate.label_draws import Draw, draw_labelled
 from ecgscan_lab.evaluate.logistic import LogisticFit, fit_logistic_path
-from ecgscan_lab.types import SPLITS
+from ecgscan_lab.evaluate.probe_inputs import (
+    check_probe_inputs,
+    check_some_label_varies,
+    checked_class_names,
+    macro_auroc_of,
+    named_aurocs,
+)
+
+__all__ = ["C_GRID", "PROTOCOLS", "ProbeResult", "checked_class_names", "linear_probe", "named_aurocs"]
+
+PROTOCOLS = ("sound", "paper", "merl")
 
 C_GRID = (0.0003, 0.001, 0.01, 0.1, 1.0)
 
@@ -74,18 +86,60 @@ class ProbeResult:
         }
 
 
+@overload
+def linear_probe(
+    features: ArrayLike,
+    labels: ArrayLike,
+    split: ArrayLike,
+    groups: ArrayLike | None = ...,
+    *,
+    protocol: Literal["sound"] = ...,
+    class_names: Sequence[str] | None = ...,
+    c_grid: Sequence[float] = ...,
+    label_fraction: float = ...,
+    fraction_seed: int | None = ...,
+    draw: Draw | None = ...,
+    settings: None = ...,
+    n_bootstrap: int = ...,
+    seed: int = ...,
+) -> ProbeResult: ...
+
+
+@overload
+def linear_probe(
+    features: ArrayLike,
+    labels: ArrayLike,
+    split: ArrayLike,
+    groups: ArrayLike | None = ...,
+    *,
+    protocol: Literal["paper", "merl"],
+    class_names: Sequence[str] | None = ...,
+    c_grid: Sequence[float] = ...,
+    label_fraction: float = ...,
+    fraction_seed: int | None = ...,
+    draw: None = ...,
+    settings: EpochSettings | None = ...,
+    n_bootstrap: int = ...,
+    seed: int = ...,
+) -> EpochProbeResult: ...
+
+
 def linear_probe(
     features: ArrayLike,
     labels: ArrayLike,
     split: ArrayLike,
     groups: ArrayLike | None = None,
     *,
+    protocol: Literal["sound", "paper", "merl"] = "sound",
     class_names: Sequence[str] | None = None,
     c_grid: Sequence[float] = C_GRID,
     label_fraction: float = 1.0,
+    fraction_seed: int | None = None,
+    draw: Draw | None = None,
+    settings: EpochSettings | None = None,
     n_bootstrap: int = 1000,
     seed: int = 0,
-) -> ProbeResult:
+) -> ProbeResult | EpochProbeResult:
     """Fit a linear classifier on frozen features and report its macro AUROC on the test split, in percent.
 
     **Equation.** For each label, `min_w |w|^2 / 2 + C * sum_i log(1 + exp(-y_i (w x_i + b)))` with y = +-1 and x
@@ -95,16 +149,21 @@ def linear_probe(
     **Source.** Linear probing as in ECG-Scan (arXiv 2604.01526, section 5) and MERL (arXiv 2403.06659). *Differences*:
     the paper trains a linear layer with AdamW for 100 epochs, and MERL's code reports the largest *test* AUC over
     epochs, which is biased upwards. Here the convex problem is solved to its optimum, and only validation chooses.
+    `protocol="paper"` and `"merl"` train as those two do: see `epoch_probe`.
 
     Args:
         features: frozen features, finite, any scale, `[record, dim]`.
         labels: 0 or 1, `[record, class]`.
         split: "train", "val" or "test" for each record.
         groups: patient of each record, for the leak check and the intervals; None makes every record its own patient.
+        protocol: "sound", "paper" or "merl"; the latter two return an `EpochProbeResult`.
         class_names: names of the label columns; None names them "class 0", "class 1", ...
-        c_grid: inverse regularisation strengths to choose from.
-        label_fraction: share of the training records whose labels are used, above 0 and at most 1. They are the first
-            of one permutation drawn from `seed`, unstratified, so that the 1 % set lies within the 10 % set.
+        c_grid: inverse regularisation strengths to choose from ("sound" only).
+        label_fraction: share of the training records whose labels are used, above 0 and at most 1.
+        fraction_seed: seed of the label draw; None takes `seed`.
+        draw: how the labelled records are drawn ("sound" only): "stratified" by patient, the default; "permuted" or
+            "merl", see `label_draws.draw_labelled`.
+        settings: how the layer is trained ("paper" and "merl" only).
         n_bootstrap: patient resamples of the test split for `ci95`.
         seed: seed of the label subset and of the resamples.
 
@@ -126,12 +185,29 @@ def linear_probe(
     >>> result.macro_auroc, result.ci95, result.n_test
     (100.0, (100.0, 100.0), 20)
     """
-    x, y, rows, patients, names = _checked(features, labels, split, groups, class_names)
-    if not 0.0 < label_fraction <= 1.0:
-        raise ArgumentError(f"label_fraction {label_fraction}", field="label_fraction", expected="above 0, at most 1")
+    if protocol != "sound":
+        if protocol not in PROTOCOLS or draw is not None or tuple(c_grid) != C_GRID:
+            raise ArgumentError(
+                f"protocol {protocol!r}" + (" with draw or c_grid" if protocol in PROTOCOLS else ""),
+                field="protocol",
+                expected=f"one of {', '.join(PROTOCOLS)}; draw and c_grid belong to sound",
+                fix="set the draw in settings=EpochSettings(...)",
+            )
+        return epoch_probe(
+            features, labels, split, groups, protocol=protocol, settings=settings, class_names=class_names,
+            label_fraction=label_fraction, fraction_seed=fraction_seed, n_bootstrap=n_bootstrap, seed=seed,
+        )  # fmt: skip
+    if settings is not None:
+        raise ArgumentError("settings for the sound protocol", field="settings", expected="None, or paper or merl")
     if not len(c_grid) or not all(math.isfinite(c) and c > 0 for c in c_grid):
         raise ArgumentError(f"c_grid {tuple(c_grid)}", field="c_grid", expected="positive finite numbers, at least one")
-    train = _labelled_subset(rows["train"], label_fraction, seed)
+    x, y, rows, patients, names = check_probe_inputs(features, labels, split, groups, class_names)
+    drawn = draw_labelled(
+        y[rows["train"]], patients[rows["train"]], label_fraction,
+        seed if fraction_seed is None else fraction_seed, draw or "stratified",
+    )  # fmt: skip
+    train = rows["train"][drawn]
+    check_some_label_varies(y[train])
     started = time.perf_counter()
     mean, scale = x[train].mean(axis=0), x[train].std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
@@ -140,7 +216,7 @@ def linear_probe(
     train_s = time.perf_counter() - started
 
     targets, scores = y[rows["test"]], _scores(best, standardised["test"])
-    test = _macro_auroc_of("test", targets, scores)
+    test = macro_auroc_of("test", targets, scores)
     return ProbeResult(
         macro_auroc=test.macro,
         ci95=bootstrap_ci(targets, scores, patients[rows["test"]], n_bootstrap=n_bootstrap, seed=seed),
@@ -160,34 +236,6 @@ def linear_probe(
     )
 
 
-def named_aurocs(names: Sequence[str], per_class: FloatArray) -> dict[str, float | None]:
-    """Label -> AUROC in percent, None in place of NaN (JSON has no NaN).
-
-    >>> named_aurocs(("MI", "HYP"), np.array([90.0, np.nan]))
-    {'MI': 90.0, 'HYP': None}
-    """
-    return {name: None if math.isnan(value) else float(value) for name, value in zip(names, per_class, strict=True)}
-
-
-def checked_class_names(class_names: Sequence[str] | None, n_classes: int) -> tuple[str, ...]:
-    """The given names, or "class 0", "class 1", ... for None.
-
-    Raises:
-        ArgumentError: their number differs from `n_classes`, or one occurs twice.
-
-    >>> checked_class_names(None, 2)
-    ('class 0', 'class 1')
-    """
-    names = tuple(f"class {k}" for k in range(n_classes)) if class_names is None else tuple(class_names)
-    if len(names) != n_classes or len(set(names)) != n_classes:
-        raise ArgumentError(
-            f"{len(names)} class names, {len(set(names))} of them different",
-            field="class_names",
-            expected=f"{n_classes} different names, one a label column",
-        )
-    return names
-
-
 def _scores(fit: LogisticFit, x: FloatArray) -> FloatArray:
     # Row by row: a matrix product may round differently with the number of rows, and a record's score would then
     # depend, in its last digits, on its neighbours.
@@ -198,84 +246,6 @@ def _choose_c(
     x: Mapping[str, FloatArray], y_train: NDArray[np.bool_], y_val: NDArray[np.bool_], grid: list[float]
 ) -> LogisticFit:
     """The fit with the best validation macro AUROC; the grid ascends and the first of equals wins: the smallest C."""
-    if not (y_train.any(axis=0) & ~y_train.all(axis=0)).any():
-        raise LabelError(
-            "no label has both a positive and a negative training record",
-            field="labels",
-            expected="at least one label with both values among the labelled training records",
-            fix="use a larger label_fraction, or more records",
-        )
     fits = fit_logistic_path(x["train"], y_train, grid)
-    aurocs = [_macro_auroc_of("validation", y_val, _scores(fit, x["val"])).macro for fit in fits]
+    aurocs = [macro_auroc_of("validation", y_val, _scores(fit, x["val"])).macro for fit in fits]
     return fits[int(np.argmax(aurocs))]
-
-
-def _macro_auroc_of(split: str, targets: NDArray[np.bool_], scores: FloatArray) -> MacroAuroc:
-    try:
-        return macro_auroc(targets, scores)
-    except LabelError as error:
-        raise LabelError(
-            f"{split} split: {error.what}", field="labels", expected=error.expected, fix=error.fix
-        ) from error
-
-
-def _labelled_subset(train: NDArray[np.intp], fraction: float, seed: int) -> NDArray[np.intp]:
-    order = np.random.default_rng(seed).permutation(train)
-    return np.sort(order[: max(1, math.ceil(fraction * len(train) - 1e-9))])
-
-
-def _checked(
-    features: ArrayLike,
-    labels: ArrayLike,
-    split: ArrayLike,
-    groups: ArrayLike | None,
-    class_names: Sequence[str] | None,
-) -> tuple[FloatArray, NDArray[np.bool_], dict[str, NDArray[np.intp]], NDArray[Any], tuple[str, ...]]:
-    x, y, parts = np.asarray(features, dtype=np.float64), np.asarray(labels), np.asarray(split)
-    n = len(x) if x.ndim else 0
-    patients = np.arange(n) if groups is None else np.asarray(groups)
-    for name, array, ndim in (("features", x, 2), ("labels", y, 2), ("split", parts, 1), ("groups", patients, 1)):
-        if array.ndim != ndim or len(array) != n or 0 in array.shape:
-            raise ArgumentError(
-                f"{name} of shape {array.shape} for {n} records",
-                field=name,
-                expected="features [record, dim], labels [record, class], split and groups [record]",
-            )
-    bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
-    if len(bad):
-        shown = ", ".join(map(str, bad[:8])) + (", ..." if len(bad) > 8 else "")
-        raise ArgumentError(
-            f"features are not finite in {len(bad)} of {n} rows: {shown}",
-            field="features",
-            expected="finite numbers",
-            fix="find out which records these are; drop them from features, labels, split and groups alike",
-        )
-    if not np.isin(y, (0, 1)).all():
-        raise ArgumentError("a label is neither 0 nor 1", field="labels", expected="multi-hot labels, 0 or 1")
-    return x, y.astype(bool), _rows_of(parts, patients), patients, checked_class_names(class_names, y.shape[1])
-
-
-def _rows_of(parts: NDArray[Any], patients: NDArray[Any]) -> dict[str, NDArray[np.intp]]:
-    """Rows of each split, after checking that none is empty, unknown, or shares a patient with another."""
-    unknown = sorted({str(name) for name in parts} - set(SPLITS))
-    if unknown:
-        raise SplitError(f"unknown split {unknown[0]!r}", field="split", expected=f"one of {', '.join(SPLITS)}")
-    rows = {name: np.flatnonzero(parts == name) for name in SPLITS}
-    empty = [name for name in SPLITS if not len(rows[name])]
-    if empty:
-        raise SplitError(
-            f"the {' and '.join(empty)} split has no records",
-            field="split",
-            expected="records in each of train, val and test",
-            fix="assign splits by patient before probing",
-        )
-    for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
-        shared = np.intersect1d(patients[rows[a]], patients[rows[b]])
-        if len(shared):
-            raise SplitError(
-                f"{len(shared)} patients are in both {a} and {b}, the first of them {shared[0]}",
-                field="groups",
-                expected="every patient in one split only",
-                fix="split by patient, not by record",
-            )
-    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from ecgscan_lab.errors import ArgumentError, LabelError
 from ecgscan_lab.evaluate.intervals import FloatArray, bootstrap_ci, macro_auroc
 from ecgscan_lab.evaluate.linear_probe import checked_class_names, named_aurocs
+
+Similarity = Literal["cosine", "dot"]
+SIMILARITIES = ("cosine", "dot")
 
 _QUERIES_AT_ONCE = 1024  # bounds the [query, candidate] similarities held in memory
 
@@ -28,7 +31,7 @@ class ZeroShotResult:
         per_class: label -> AUROC, or None where undefined.
         n_test: records judged.
         targets: 0 or 1, `[record, class]`; not part of equality.
-        scores: cosines `[record, class]`; not part of equality.
+        scores: cosines, or dot products, `[record, class]`; not part of equality.
     """
 
     macro_auroc: float
@@ -86,11 +89,15 @@ class RetrievalResult:
 
 
 def class_embeddings(
-    prompts: Mapping[str, Sequence[str]], encode: Callable[[list[str]], ArrayLike]
+    prompts: Mapping[str, Sequence[str]],
+    encode: Callable[[list[str]], ArrayLike],
+    *,
+    similarity: Similarity = "cosine",
 ) -> NDArray[np.float64]:
-    """One unit vector a class: the normalised mean of its prompts' normalised embeddings.
+    """One vector a class: for cosines the normalised mean of its prompts' normalised embeddings, else their mean.
 
-    **Equation.** `t_c = normalise(mean_p normalise(encode(p)))` over the prompts p of class c.
+    **Equation.** `t_c = normalise(mean_p normalise(encode(p)))` over the prompts p of class c; for dot products
+    `t_c = mean_p encode(p)`.
 
     **Source.** Prompt ensembling of CLIP (Radford et al., 2021, arXiv 2103.00020, section 3.1.4). *Differences*:
     D-BETA's code uses one text a class and a raw dot product; ECG-Scan does not say.
@@ -98,9 +105,10 @@ def class_embeddings(
     Args:
         prompts: class -> its prompts, at least one each.
         encode: texts -> embeddings `[text, dim]` in the space shared with the images (projected text features).
+        similarity: "cosine", or "dot" as D-BETA's code has it.
 
     Returns:
-        float64 `[class, dim]`, unit rows, in the order of `prompts`.
+        float64 `[class, dim]`, in the order of `prompts`; unit rows for cosines.
 
     Raises:
         LabelError: no classes, or a class without prompts.
@@ -124,9 +132,10 @@ def class_embeddings(
         raise ArgumentError(
             f"encode gave shape {encoded.shape} for {len(texts)} texts", field="encode", expected="[text, dim]"
         )
-    unit = _unit_rows(encoded, "encode")
+    checked = _rows_for(similarity, encoded, "encode")
     ends = np.cumsum([len(of_class) for of_class in prompts.values()])
-    return _unit_rows(np.stack([part.mean(axis=0) for part in np.split(unit, ends[:-1])]), "prompts")
+    means = np.stack([part.mean(axis=0) for part in np.split(checked, ends[:-1])])
+    return _rows_for(similarity, means, "prompts")
 
 
 def zero_shot(
@@ -138,10 +147,11 @@ def zero_shot(
     *,
     n_bootstrap: int = 1000,
     seed: int = 0,
+    similarity: Similarity = "cosine",
 ) -> ZeroShotResult:
     """Rank records by the cosine between their image and each class, and report the macro AUROC in percent.
 
-    **Equation.** `s_ic = cos(z_i, t_c)`, then `intervals.macro_auroc` of s.
+    **Equation.** `s_ic = cos(z_i, t_c)`, or `z_i . t_c` for dot products, then `intervals.macro_auroc` of s.
 
     **Source.** ECG-Scan (arXiv 2604.01526, section 5); MERL (arXiv 2403.06659). *Differences*: labels without a
     positive or negative record are left out and counted; no softmax over classes, since ECG labels are not exclusive.
@@ -154,6 +164,7 @@ def zero_shot(
         class_names: names of the classes; None names them "class 0", "class 1", ...
         n_bootstrap: patient resamples for `ci95`.
         seed: seed of the resamples.
+        similarity: "cosine", or "dot", which also counts how long an image's embedding is.
 
     Returns:
         Macro AUROC with its interval, every label's AUROC, and the cosines behind them.
@@ -163,7 +174,7 @@ def zero_shot(
         LabelError: no label is defined.
         SplitError: there is only one patient.
 
-    Properties: unchanged by scaling any embedding, and by one rotation of both sets.
+    Properties: cosines are unchanged by scaling any embedding; both similarities by one rotation of both sets.
 
     >>> images = [[1.0, 0.1], [0.1, 1.0], [0.9, 0.0], [0.0, 0.8]]
     >>> zero_shot(images, [[1.0, 0.0]], [[1], [0], [1], [0]]).macro_auroc
@@ -186,7 +197,11 @@ def zero_shot(
         )
     names = checked_class_names(class_names, len(classes))
     # einsum sums every row alike, so that equal embeddings get equal scores whatever the number of rows.
-    scores = np.einsum("nd,cd->nc", _unit_rows(images, "image_embeddings"), _unit_rows(classes, "class_embeddings"))
+    scores = np.einsum(
+        "nd,cd->nc",
+        _rows_for(similarity, images, "image_embeddings"),
+        _rows_for(similarity, classes, "class_embeddings"),
+    )
     result = macro_auroc(truth, scores)
     return ZeroShotResult(
         macro_auroc=result.macro,
@@ -271,6 +286,14 @@ def _ranks(queries: FloatArray, candidates: FloatArray, codes: NDArray[np.intp])
         best = np.where(hit, similarity, -np.inf).max(axis=1, keepdims=True)
         ranks.append(1.0 + (~hit & (similarity > best)).sum(axis=1) + 0.5 * (~hit & (similarity == best)).sum(axis=1))
     return np.concatenate(ranks)
+
+
+def _rows_for(similarity: str, rows: FloatArray, name: str) -> FloatArray:
+    """Unit rows for cosines, the rows themselves for dot products; neither zero nor infinite."""
+    if similarity not in SIMILARITIES:
+        raise ArgumentError(f"similarity {similarity!r}", field="similarity", expected=" or ".join(SIMILARITIES))
+    unit = _unit_rows(rows, name)
+    return unit if similarity == "cosine" else rows
 
 
 def _unit_rows(rows: FloatArray, name: str) -> FloatArray:

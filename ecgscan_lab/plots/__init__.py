@@ -6,7 +6,7 @@ from ecgscan_lab.plots.comparison import plot_auroc_bars, plot_per_class
 from ecgscan_lab.plots.ecg import plot_page, plot_pages, plot_reconstruction, plot_record
 from ecgscan_lab.plots.embedding import Pca2d, pca_2d, plot_embedding
 from ecgscan_lab.plots.figure import MARKERS, PALETTE, alt_text, describe, show, style, to_png
-from ecgscan_lab.plots.training import plot_history
+from ecgscan_lab.plots.training import plot_history, plot_step_times
 
 __all__ = [
     "MARKERS",
@@ -23,6 +23,7 @@ __all__ = [
     "plot_per_class",
     "plot_reconstruction",
     "plot_record",
+    "plot_step_times",
     "show",
     "style",
     "to_png",

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.plots.figure import BLUE, MUTED, VERMILLION, describe, style
+from ecgscan_lab.plots.figure import BLUE, GREEN, INK, MUTED, SKY, VERMILLION, describe, style
+from ecgscan_lab.train.step_times import STEP_PARTS, StepTimes, step_times, timed_rows
 
 _COLUMNS = 3
+
+_PART_LOOKS = {
+    "waiting for data": (VERMILLION, "//"),
+    "forward": (SKY, ""),
+    "backward": (BLUE, ".."),
+    "optimiser": (GREEN, "xx"),
+    "other": (MUTED, ""),
+}
+"""Colour and hatch of each part of a step, so that neither has to be told by colour alone."""
 
 
 def plot_history(
@@ -87,6 +99,90 @@ def plot_history(
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return describe(figure, " ".join([f"Training curves of {', '.join(names)}.", *(_in_words(rows, n) for n in names)]))
+
+
+def plot_step_times(
+    history: Iterable[Mapping[str, float | int | str]], window: int = 15, title: str | None = None
+) -> Figure:
+    """Draw where the time of a training step goes, on average and over the run; a starved device is pointed out.
+
+    Args:
+        history: rows with times, as `train.step_times` reads them.
+        window: logged steps in the running mean, 1 for none.
+        title: figure title, or None.
+
+    Returns:
+        The figure, with alt text.
+
+    Raises:
+        ArgumentError: no row has a time, or `window` is below 1.
+
+    >>> rows = [{"step": k, "split": "train", "wait_s": 0.01, "forward_s": 0.05} for k in range(5)]
+    >>> len(plot_step_times(rows).axes)
+    2
+    """
+    if window < 1:
+        raise ArgumentError(f"window {window}", field="window", expected="an integer of at least 1")
+    rows = list(history)
+    times, timed = step_times(rows), timed_rows(rows)[1:] or timed_rows(rows)
+    with style():
+        figure = Figure(figsize=(7.5, 4.4), layout="constrained")
+        bar, course = figure.subplots(2, 1, height_ratios=(1, 3))
+        _draw_mean_step(bar, times)
+        _draw_course(course, timed, times, window)
+        handles, labels = course.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(handles), 4))
+        course.set_title(textwrap.fill(times.advice, 84), fontsize=9.5, color=VERMILLION if times.starved else INK)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return describe(figure, f"Where the time of a training step goes, mean of {times.n_steps} logged steps: {times}")
+
+
+def _draw_mean_step(axes: Axes, times: StepTimes) -> None:
+    """One bar: the parts of the mean step, with their shares."""
+    left = 0.0
+    for name, seconds in times.parts.items():
+        colour, hatch = _PART_LOOKS[name]
+        axes.barh(0, 1000 * seconds, left=left, color=colour, hatch=hatch, edgecolor="white", height=0.6)
+        if seconds > 0.06 * times.step_s:
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+            text = f"{seconds / times.step_s:.0%}"
+            axes.text(left + 500 * seconds, 0, text, ha="center", va="center", fontsize=9, bbox=box)
+        left += 1000 * seconds
+    axes.set_yticks([])
+    axes.set_xlim(0, left or 1.0)
+    axes.set_xlabel("Mean step (ms)")
+    axes.spines["left"].set_visible(False)
+
+
+def _draw_course(axes: Axes, timed: Sequence[Mapping[str, float]], times: StepTimes, window: int) -> None:
+    """Stacked running means of the parts over the run, and what drawing takes beside them."""
+    steps = np.array([row["step"] for row in timed])
+    parts = {
+        word: _running_mean(np.array([row.get(key, 0.0) for row in timed]), window)
+        for key, word in STEP_PARTS.items()
+        if word in times.parts
+    }
+    if "other" in times.parts:
+        whole = _running_mean(np.array([row.get("step_s", np.nan) for row in timed]), window)
+        parts["other"] = np.maximum(whole - sum(parts.values()), 0.0)
+    below = np.zeros(len(steps))
+    for name, seconds in parts.items():
+        colour, hatch = _PART_LOOKS[name]
+        top = below + 1000 * seconds
+        axes.fill_between(
+            steps, below, top, facecolor=colour, hatch=hatch, edgecolor="white", linewidth=0.4, label=name
+        )
+        below = top
+    if math.isfinite(times.draw_s):
+        drawing = _running_mean(np.array([row.get("draw_s", np.nan) for row in timed]), window)
+        axes.plot(steps, 1000 * drawing, color=INK, linestyle="--", linewidth=1.4, label="drawing a batch, meanwhile")
+    if len(steps) > 1:
+        axes.set_xlim(steps[0], steps[-1])
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("Training step")
+    axes.set_ylabel("Time (ms)")
 
 
 def _is_quantity(key: str, value: object) -> bool:

@@ -186,7 +186,7 @@ def start_average(model: nn.Module) -> Average:
 
 @torch.no_grad()
 def update_average(average: Average, model: nn.Module, decay: float, step: int) -> None:
-    """average <- d average + (1 - d) weights, with d = min(decay, (1 + step) / (10 + step)), which forgets the start."""
+    """Move averages towards the weights, by 1 - d with d = min(decay, (1 + step) / (10 + step)): the start fades."""
     decay = min(decay, (1 + step) / (10 + step))
     for name, parameter in model.named_parameters():
         if name in average:

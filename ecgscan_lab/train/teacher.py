@@ -11,12 +11,15 @@ from torch import nn
 from ecgscan_lab.batch import ahead, step_indices
 from ecgscan_lab.encoders.model import projection
 from ecgscan_lab.encoders.signal import TinySignalTower
+from ecgscan_lab.encoders.signal_features import encode_signals
 from ecgscan_lab.losses.contrastive import contrastive_loss
 from ecgscan_lab.losses.reconstruction import mse_loss
 from ecgscan_lab.train.precision import autocast, pick_device
 from ecgscan_lab.train.recipes import Recipe
 from ecgscan_lab.train.schedule import adamw, learning_rate, take_step
 from ecgscan_lab.types import History, TrainingData
+
+__all__ = ["encode_signals", "fit_teacher"]
 
 MASK_SHARE = 0.3
 
@@ -103,16 +106,3 @@ def _losses(
     weights = samples.expand_as(target).to(decoded.dtype)
     scale = heads.log_logit_scale.exp().clamp(1.0, 100.0)
     return mse_loss(decoded, target, weights=weights), contrastive_loss(pooled, text, scale)
-
-
-def encode_signals(tower: TinySignalTower, signals_mv: np.ndarray, batch_size: int = 128) -> np.ndarray:
-    """float32 `[record, 12, time]` in mV -> float32 `[record, embed_dim]` of a frozen tower."""
-    device = pick_device()
-    tower = tower.to(device).eval()
-    with torch.no_grad():
-        features = [
-            tower(torch.from_numpy(signals_mv[start : start + batch_size]).to(device)).cpu()
-            for start in range(0, len(signals_mv), batch_size)
-        ]
-    tower.cpu()
-    return torch.cat(features).numpy()

@@ -167,7 +167,9 @@ def test_a_frozen_tower_stays_in_eval_and_builds_no_graph(batch):
     seen = []
     tower.register_forward_hook(lambda *call: seen.append(torch.is_grad_enabled()))
     objective(model(batch), Weights()).total.backward()
-    assert seen == [False]
+    model.image_embeddings(batch.images)
+    read(tower, token_dim=None)(batch)
+    assert seen == [False] * 3
     trained = [name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()]
     assert "decoder.queries" in trained
     assert "project_contrastive.0.weight" in trained
@@ -252,3 +254,13 @@ def test_features_stay_in_single_precision_under_autocast(model, batch):
     assert features.image.dtype == features.text.dtype == features.reconstruction_mv.dtype == torch.float32
     objective(features, Weights()).total.backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_a_tower_that_keeps_its_layers_says_so(model):
+    with pytest.raises(ArgumentError, match="tiny tower"):
+        model.set_gradient_checkpointing()
+    model.tower.requires_grad_(False)
+    model.set_gradient_checkpointing()
+    assert model.decoder.checkpointing
+    with pytest.raises(ArgumentError, match="this tower"):
+        read(Reader(adapted=True)).set_gradient_checkpointing()

@@ -161,3 +161,16 @@ def test_directions_swap_with_the_sets_and_recall_grows_with_k():
 def test_retrieval_refuses_what_does_not_fit(arguments):
     with pytest.raises(ArgumentError):
         retrieval(*arguments)
+
+
+def test_dot_products_count_length_and_cosines_do_not():
+    found = class_embeddings({"both": ["x", "y"], "one": ["z"]}, _encode, similarity="dot")
+    np.testing.assert_allclose(found, [[1.0, 0.25, 0.0], [0.0, 0.0, 1.0]])
+    images, labels = np.array([[1.0, 0.0], [10.0, 10.0], [0.0, 1.0]]), np.array([[1], [0], [0]])
+    cosine, dot = (zero_shot(images, [[1.0, 0.0]], labels, similarity=name) for name in ("cosine", "dot"))
+    assert (cosine.macro_auroc, dot.macro_auroc) == (100.0, 50.0)
+    np.testing.assert_allclose(dot.scores, [[1.0], [10.0], [0.0]])
+    with pytest.raises(ArgumentError, match="similarity"):
+        zero_shot(images, [[1.0, 0.0]], labels, similarity="euclid")
+    with pytest.raises(ArgumentError, match="zero or not finite"):
+        zero_shot(images * np.nan, [[1.0, 0.0]], labels, similarity="dot")

@@ -91,3 +91,24 @@ def test_an_imported_ipython_without_a_shell_is_a_terminal(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "IPython", ipython)
     live_losses(1, "pretraining")(train_row(0))
     assert "step 1 of 1" in capsys.readouterr().err
+
+
+def test_a_starved_device_is_pointed_out_and_times_are_no_columns(capsys):
+    on_step = live_losses(4, "pretraining", lines=4)
+    for step, wait_s in enumerate((0.0, 0.0, 0.0, 0.9)):
+        on_step(train_row(step, wait_s=wait_s, forward_s=0.1, draw_s=0.9))
+    lines = capsys.readouterr().err.splitlines()
+    assert "waiting" not in "".join(lines[:3])
+    assert "to go, 75% of the time spent waiting for data  total" in lines[3]
+    assert "wait_s" not in "".join(lines)
+
+
+def test_the_time_to_go_of_a_resumed_run_counts_from_where_it_went_on(monkeypatch, capsys):
+    clock = iter([0.0, 10.0, 20.0])
+    monkeypatch.setattr("ecgscan_lab.nb.progress.time.perf_counter", lambda: next(clock))
+    on_step = live_losses(100, "pretraining", lines=100)
+    on_step(train_row(80))
+    on_step(train_row(81))
+    lines = capsys.readouterr().err.splitlines()
+    assert "step 81 of 100, 10 s gone, about 190 s to go" in lines[0]
+    assert "step 82 of 100, 20 s gone, about 180 s to go" in lines[1]

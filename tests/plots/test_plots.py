@@ -28,6 +28,7 @@ from ecgscan_lab.plots import (
     plot_per_class,
     plot_reconstruction,
     plot_record,
+    plot_step_times,
     show,
     to_png,
 )
@@ -68,7 +69,16 @@ def _history():
     return History((*rows, {"step": 20, "split": "val", "total": 0.3, "contrastive": 0.9}))
 
 
+def _timed(wait_s=0.02, **more):
+    return [
+        {"step": k, "split": "train", "wait_s": wait_s, "forward_s": 0.03, "backward_s": 0.05, **more}
+        for k in range(30)
+    ]
+
+
 FIGURES = {
+    "step times": lambda: plot_step_times(_timed(), title="A run"),
+    "starved step": lambda: plot_step_times(_timed(0.4, draw_s=0.5, optimizer_s=0.01, step_s=0.6)),
     "record": lambda: plot_record(_record()),
     "page": lambda: plot_page(_page(), highlight=["V1", "II"]),
     "pages": lambda: plot_pages([_page(), np.zeros((3, 40, 60), np.uint8)], ["clean", "dark"]),
@@ -287,3 +297,27 @@ def test_embedding_draws_each_class_with_its_own_colour_and_marker():
         plot_embedding(np.zeros((9, 2)), [str(k) for k in range(9)])
     with pytest.raises(ArgumentError, match="points"):
         plot_embedding(points, ["MI"])
+
+
+@pytest.mark.parametrize(("wait_s", "words"), [(0.001, "drawing keeps up"), (0.5, "the device is starved")])
+def test_step_times_say_whether_drawing_keeps_up(wait_s, words):
+    figure = plot_step_times(_timed(wait_s, draw_s=0.6, step_s=0.7))
+    bar, course = figure.axes
+    assert words in " ".join(course.get_title("left").split())
+    assert words in alt_text(figure)
+    widths = [patch.get_width() for patch in bar.patches]
+    assert widths == pytest.approx([1000 * wait_s, 30, 50, 700 - 1000 * wait_s - 80])
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == [
+        "waiting for data",
+        "forward",
+        "backward",
+        "other",
+        "drawing a batch, meanwhile",
+    ]
+
+
+def test_step_times_need_times_and_a_window():
+    with pytest.raises(ArgumentError):
+        plot_step_times(_history())
+    with pytest.raises(ArgumentError):
+        plot_step_times(_timed(), window=0)

@@ -118,7 +118,18 @@ def test_auto_prefers_minilm(minilm):
     assert text_tower().name == minilm.name
 
 
-def test_an_unknown_tower_is_refused():
-    with pytest.raises(ArgumentError, match="medcpt") as caught:
-        text_tower("medcpt")
-    assert caught.value.expected == "auto, minilm or hashed"
+@pytest.mark.parametrize("name", ["medcpt2", "", "minilm:folder", "transformers:", "sentence", "Hashed"])
+def test_an_unknown_tower_is_refused(name):
+    with pytest.raises(ArgumentError) as caught:
+        text_tower(name)
+    assert caught.value.field == "name"
+    assert caught.value.expected == (
+        "auto, minilm, hashed, medcpt, medcpt-article, bioclinicalbert, transformers:FOLDER, sentence:FOLDER"
+    )
+
+
+@pytest.mark.parametrize("option", [{"weights": "hub"}, {"pooling": "cls"}, {"max_tokens": 64}])
+def test_an_option_that_a_tower_does_not_have_is_refused(option):
+    with pytest.raises(ArgumentError) as caught:
+        text_tower("hashed", **option)
+    assert caught.value.field == next(iter(option))
