@@ -125,9 +125,10 @@ def read_texts(data: TrainingData, seed: int) -> list[str]:
 
 
 def make_text_tower(recipe: Recipe) -> Any:
-    """The recipe's text tower, told only of options that were chosen."""
-    chosen = {"weights": recipe.text_weights, "pooling": recipe.text_pooling, "max_tokens": recipe.text_max_tokens}
-    return text_tower(recipe.text_tower, **{name: value for name, value in chosen.items() if value is not None})
+    """The recipe's text tower."""
+    return text_tower(
+        recipe.text_tower, recipe.text_weights, pooling=recipe.text_pooling, max_tokens=recipe.text_max_tokens
+    )
 
 
 def _teacher(

@@ -50,8 +50,8 @@ def deferred_signals() -> Iterator[Asked]:
                 signal.signal(kind, note)
         yield asked
     finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stop_error(number: int) -> BaseException:

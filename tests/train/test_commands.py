@@ -52,7 +52,7 @@ def test_an_estimate_alone_leaves_no_checkpoint(tmp_path):
     status, lines = run(f"{SMALL} --out {tmp_path}/run --estimate-only")
     assert status == 0
     assert any(line.startswith("time") and "a step" in line for line in lines)
-    assert not list(tmp_path.rglob("*.safetensors"))
+    assert not list((tmp_path / "run").glob("*.safetensors"))
 
 
 def test_recipes_are_named_read_from_files_and_changed(tmp_path):
@@ -85,6 +85,13 @@ def test_a_wrong_word_is_named(words, field):
     with pytest.raises(ArgumentError) as caught:
         chosen_recipe(parse(f"--data synthetic --out o {words}"), 10)
     assert caught.value.field == field
+
+
+def test_a_published_teacher_without_weights_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match="noise") as caught:
+        run(f"{SMALL} --out {tmp_path}/run --teacher d-beta")
+    assert caught.value.field == "teacher_weights"
+    assert "data show d-beta" in caught.value.fix
 
 
 def test_missing_processes_are_an_error(tmp_path):
