@@ -101,7 +101,8 @@ def test_the_paper_is_what_the_paper_says():
         768, 80, 5e-4, 50_000, 0.1,
     )  # fmt: skip
     assert recipe.weights == Weights.paper()
-    assert not (recipe.multi_positive or recipe.cross_attention or recipe.independent_leads or recipe.weight_average)
+    cures = (recipe.multi_positive, recipe.cross_attention, recipe.independent_leads, recipe.weight_average)
+    assert not any(cures)
 
 
 def test_our_cures_are_what_differs_and_the_budget_is_the_papers():
