@@ -229,7 +229,7 @@ def read_all(
         except EcgScanLabError as error:
             skipped.append(SkippedRecord(row.record_id, type(error).__name__, str(error)))
             if len(skipped) > options.max_bad_share * len(rows):
-                raise _too_many(folder, skipped, len(records), len(rows), options) from error
+                raise too_many_bad(folder, skipped, len(records), len(rows), options.max_bad_share) from error
             continue
         view = signals_mv[len(records)]
         view[:] = record.signal_mv
@@ -298,8 +298,8 @@ def _finished(record: EcgRecord, file: Path, options: ReadingOptions) -> EcgReco
     return replace(record, signal_mv=signal_mv, provenance={**record.provenance, "repairs": repairs})
 
 
-def _too_many(
-    folder: Path, skipped: Sequence[SkippedRecord], n_read: int, n_rows: int, options: ReadingOptions
+def too_many_bad(
+    folder: Path, skipped: Sequence[SkippedRecord], n_read: int, n_rows: int, max_bad_share: float
 ) -> TooManyBadRecordsError:
     """The error that ends a reading loop, with the first few reasons."""
     reasons = "; ".join(f"{bad.record_id}: {bad.message.splitlines()[0]}" for bad in skipped[:3])
@@ -308,7 +308,7 @@ def _too_many(
         f"{len(skipped)} of the first {len(skipped) + n_read} records are unreadable ({reasons})",
         file=folder,
         field="max_bad_share",
-        expected=f"at most {options.max_bad_share:g} of {n_rows} records",
+        expected=f"at most {max_bad_share:g} of {n_rows} records",
         fix=(
             "fetch the missing files, or pass only_present=True to read only the records whose files are here"
             if absent

@@ -51,6 +51,15 @@ _FORM_CODES = {"acute": "ACUTE", "recent": "RECENT", "old": "OLD", "strain": "ST
 
 
 @dataclass(frozen=True, eq=False)
+class Visit:
+    """One recording before it is drawn: whose it is, and which of theirs."""
+
+    record_id: str
+    patient: Patient
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
 class _Rhythm:
     """The beats of one recording and what the atria do between them."""
 
@@ -131,6 +140,17 @@ def synthetic_cohort(n_records: int = 2000, seed: int = 0, *, fs_hz: float = 100
     records = tuple(synthetic_records(n_records, seed, fs_hz=fs_hz, duration_s=duration_s))
     named = {code: DESCRIPTIONS[code] for classes in TASKS.values() for code in classes}
     return Cohort("synthetic", records, dict(TASKS), data_sha256=hash_records(records), descriptions=named)
+
+
+def synthetic_visits(n: int, seed: int = 0) -> list[Visit]:
+    """The recordings that `synthetic_records(n, seed)` would draw, for `draw_visit` to draw one by one, anywhere."""
+    _check(n, seed, LOWEST_FS_HZ, 10.0)
+    return [Visit(f"synthetic-{seed}-{i:06d}", patient, visit) for i, patient, visit in _visits(n, seed)]
+
+
+def draw_visit(visit: Visit, *, fs_hz: float, duration_s: float) -> EcgRecord:
+    """Draw one recording; arguments and result as for `synthetic_records`."""
+    return _record(visit.patient, visit.number, visit.record_id, fs_hz, duration_s, noise=True)
 
 
 def _check(n: int, seed: int, fs_hz: float, duration_s: float) -> None:
