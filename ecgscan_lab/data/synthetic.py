@@ -57,6 +57,8 @@ class Visit:
     record_id: str
     patient: Patient
     number: int
+    fs_hz: float
+    duration_s: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,15 +144,21 @@ def synthetic_cohort(n_records: int = 2000, seed: int = 0, *, fs_hz: float = 100
     return Cohort("synthetic", records, dict(TASKS), data_sha256=hash_records(records), descriptions=named)
 
 
-def synthetic_visits(n: int, seed: int = 0) -> list[Visit]:
-    """The recordings that `synthetic_records(n, seed)` would draw, for `draw_visit` to draw one by one, anywhere."""
-    _check(n, seed, LOWEST_FS_HZ, 10.0)
-    return [Visit(f"synthetic-{seed}-{i:06d}", patient, visit) for i, patient, visit in _visits(n, seed)]
+def synthetic_visits(n: int, seed: int = 0, *, fs_hz: float = 500.0, duration_s: float = 10.0) -> list[Visit]:
+    """The recordings that `synthetic_records` would draw of the same arguments, for `draw_visit`, one by one.
+
+    Raises:
+        ArgumentError: as `synthetic_records`.
+    """
+    _check(n, seed, fs_hz, duration_s)
+    return [
+        Visit(f"synthetic-{seed}-{i:06d}", patient, visit, fs_hz, duration_s) for i, patient, visit in _visits(n, seed)
+    ]
 
 
-def draw_visit(visit: Visit, *, fs_hz: float, duration_s: float) -> EcgRecord:
-    """Draw one recording; arguments and result as for `synthetic_records`."""
-    return _record(visit.patient, visit.number, visit.record_id, fs_hz, duration_s, noise=True)
+def draw_visit(visit: Visit) -> EcgRecord:
+    """Draw one recording of `synthetic_visits`."""
+    return _record(visit.patient, visit.number, visit.record_id, visit.fs_hz, visit.duration_s, noise=True)
 
 
 def _check(n: int, seed: int, fs_hz: float, duration_s: float) -> None:

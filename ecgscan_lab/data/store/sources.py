@@ -14,7 +14,7 @@ from ecgscan_lab.data import DEFAULT_SYNTHETIC_RECORDS, FOLDER_KINDS, known_sour
 from ecgscan_lab.data.reading import RecordRow, read_row
 from ecgscan_lab.data.record_tables import RecordTable
 from ecgscan_lab.data.store.shards import labels_text
-from ecgscan_lab.data.synthetic import TASKS, Visit, draw_visit, synthetic_visits
+from ecgscan_lab.data.synthetic import TASKS, draw_visit, synthetic_visits
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.types import SPLITS, Cohort, EcgRecord
 
@@ -110,11 +110,11 @@ def find_source(
         if how:
             raise ArgumentError(f"synthetic recordings know no {next(iter(how))}", field=next(iter(how)))
         n = DEFAULT_SYNTHETIC_RECORDS if n_records is None else n_records
-        visits = synthetic_visits(n, seed)
+        visits = synthetic_visits(n, seed, fs_hz=fs_hz, duration_s=duration_s)
         return StoreSource(
             name="synthetic",
             items=visits,
-            read=partial(_read_visit, fs_hz=fs_hz, duration_s=duration_s),
+            read=draw_visit,
             fs_hz=fs_hz,
             duration_s=duration_s,
             tasks=TASKS,
@@ -175,10 +175,6 @@ def _digest(texts: Iterable[str]) -> str:
 
 def _read_table_row(row: RecordRow, folder: Any, options: Any) -> EcgRecord:
     return read_row(folder, row, options)
-
-
-def _read_visit(visit: Visit, fs_hz: float, duration_s: float) -> EcgRecord:
-    return draw_visit(visit, fs_hz=fs_hz, duration_s=duration_s)
 
 
 def _as_it_is(record: EcgRecord) -> EcgRecord:
