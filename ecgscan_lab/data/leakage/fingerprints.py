@@ -17,6 +17,7 @@ _LEADS = np.array([0, 1, 6, 7, 8, 9, 10, 11])  # the other four follow from I an
 _FEWEST_LEADS = 4
 _STILL = 1e-3  # a lead with less than this part of the median lead's energy does not move
 _SAMPLE = 2048
+_OFF_CENTRE = 0.02  # beyond rounding and far below the projections' spread of about 1
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ def fingerprints(cohorts: Sequence[TrainingData], band: Band) -> tuple[np.ndarra
     """Fingerprints of all recordings of all cohorts, in order.
 
     The magnitudes of the spectra do not see a shift. They are projected on `N_BITS` fixed random directions, and a bit
-    says on which side of the median of a sample each projection lies.
+    says on which side of the mean of a sample each projection lies.
 
     Source: sign bits of random projections: M. Charikar (2002), "Similarity estimation techniques from rounding
-    algorithms", STOC. *Differences*: the median of a sample instead of zero, so that every bit splits the recordings.
+    algorithms", STOC. *Differences*: the mean of a sample instead of zero, so that every bit splits the recordings.
 
     Args:
         cohorts: recordings; read in blocks, so that memory does not grow with their signals.
@@ -95,11 +96,12 @@ def fingerprints(cohorts: Sequence[TrainingData], band: Band) -> tuple[np.ndarra
     total = sum(len(data) for data in cohorts)
     sample = np.unique(np.linspace(0, max(total - 1, 0), min(total, _SAMPLE)).astype(np.int64))
     seen = [_projections(spectra, directions) for _, spectra in spectra_blocks(cohorts, sample, band)]
-    medians = np.median(np.concatenate(seen), axis=0) if seen else np.zeros(N_BITS)
+    # Not the median: where most recordings are copies of one it would be theirs, and rounding would draw their bits.
+    middle = (np.concatenate(seen).mean(axis=0) if seen else np.zeros(N_BITS)) + _OFF_CENTRE
     bits = np.zeros((total, N_BITS // 8), dtype=np.uint8)
     moving = np.zeros(total, dtype=bool)
     for positions, spectra in spectra_blocks(cohorts, np.arange(total), band):
-        bits[positions] = np.packbits(_projections(spectra, directions) > medians, axis=1)
+        bits[positions] = np.packbits(_projections(spectra, directions) > middle, axis=1)
         moving[positions] = (spectra != 0).any(axis=(1, 2))
     return bits, moving
 
