@@ -54,7 +54,7 @@ def kill_half_way(source: str, out: Path, n: int, fs_hz: float, workers: int) ->
     """Begin a build in a process, kill it, and say how many shards it left."""
     process = multiprocessing.get_context("spawn").Process(target=build, args=(source, out, n, fs_hz, workers))
     process.start()
-    wanted = max(1, int(0.4 * -(-n // 1024)))
+    wanted = max(1, 2 * -(-n // 1024) // 5)
     while len(list(out.glob("*.json"))) < wanted + 1 and process.is_alive():
         time.sleep(0.05)
     os.kill(process.pid or 0, signal.SIGKILL)
