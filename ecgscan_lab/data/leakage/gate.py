@@ -71,7 +71,7 @@ def leakage_gate(
     that is no exact copy reaches 0.95, nor does one of 2,306 pairs of one patient; the nearest has 0.93.
 
     Example:
-        >>> from ecgscan_lab import synthetic_cohort
+        >>> from ecgscan_lab.data.synthetic import synthetic_cohort
         >>> leakage_gate(synthetic_cohort(60)).clean
         True
     """
