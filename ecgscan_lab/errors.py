@@ -120,6 +120,10 @@ class MissingExtraError(EcgScanLabError, ImportError):
     """An optional package is needed; `fix` is the one-line install command."""
 
 
+class StoreError(EcgScanLabError):
+    """A store of prepared recordings is unfinished, damaged, of another version, or cannot be written."""
+
+
 class NotebookError(EcgScanLabError):
     """A notebook has no `parameters` cell, an unknown parameter was given, or one of its cells failed."""
 
