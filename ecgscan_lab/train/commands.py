@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -45,7 +44,12 @@ def add_pretrain_verb(commands: Any, common: argparse.ArgumentParser, run: Calla
     for option, name, kind in _SHORT:
         choices.add_argument(option, dest=f"set_{name}", type=kind, metavar=name.upper(), help=f"the recipe's {name}")
     choices.add_argument(
-        "--set", nargs="+", default=[], metavar="FIELD=VALUE", help="any field of the recipe, or of its weights.FIELD"
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="any field of the recipe, or of its weights.FIELD",
     )
     choices.add_argument("--print", action="store_true", dest="print_only", help="print the recipe and stop")
 
@@ -111,6 +115,8 @@ def run_pretrain(args: argparse.Namespace, say: Say) -> int:
     except KeyboardInterrupt:
         tell(f"interrupted; the same command with --resume goes on from {out / 'last.safetensors'}")
         return INTERRUPTED
+    if not processes.leads:  # the history is the first one's
+        return 0
     val = [float(row["total"]) for row in run.history if row["split"] == "val"]
     tell(f"best      {run.checkpoint} (step {run.best_step}, validation loss {min(val):.4f})")
     tell(f"last      {run.checkpoint.with_name('last.safetensors')}")
@@ -166,13 +172,9 @@ def _data_and_recipe(args: argparse.Namespace) -> tuple[TrainingData, Recipe]:
 
 
 def _open_store(folder: str) -> TrainingData:
-    """A store that `ecgscan-lab` prepared; told by name, since stores are read by a package of their own."""
-    try:
-        store = importlib.import_module("ecgscan_lab.data.store")
-    except ImportError as error:
-        raise ArgumentError("this version reads no stores", field="data", expected="another source") from error
-    data: TrainingData = store.open_store(folder)
-    return data
+    from ecgscan_lab.data.store import open_store
+
+    return open_store(folder)
 
 
 def _check_folder(out: Path, args: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from ecgscan_lab.data.store import build_store
 from ecgscan_lab.errors import ArgumentError, CheckpointError, TrainingError
 from ecgscan_lab.train.checkpoint import load_checkpoint
 from ecgscan_lab.train.commands import add_pretrain_verb, chosen_recipe, run_pretrain
@@ -104,3 +105,12 @@ def test_features_on_disk_are_those_of_the_towers(tmp_path):
     facts = json.loads(next((tmp_path / "run" / "frozen").rglob("facts.json")).read_text())
     assert facts["text_tower"] == "hashed"
     assert facts["data_sha256"] == load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["data_sha256"]
+
+
+def test_a_store_on_disk_trains_as_recordings_in_memory_do(tmp_path):
+    build_store("synthetic", tmp_path / "store", n_records=60, seed=3)
+    words = SMALL.replace("--data synthetic", f"--data store:{tmp_path}/store")
+    status, lines = run(f"{words} --out {tmp_path}/run --set vary=none steps=2")
+    assert status == 0
+    assert "records" in lines[0]
+    assert load_model(tmp_path / "run" / "best.safetensors")[1]["n_samples"] == 1000
