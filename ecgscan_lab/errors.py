@@ -104,6 +104,14 @@ class TrackingError(EcgScanLabError):
     """The log of a run cannot be written, or is damaged."""
 
 
+class TrainingError(EcgScanLabError):
+    """A run cannot go on: too many steps were not finite, memory is full, or processes are missing."""
+
+
+class MemoryFullError(TrainingError):
+    """The GPU or the machine has too little memory for the run; `fix` lists what makes it smaller."""
+
+
 class CheckpointError(EcgScanLabError):
     """A checkpoint is missing, damaged, or belongs to another model, recipe or data set."""
 
