@@ -209,7 +209,7 @@ def test_a_worker_that_is_killed_is_an_error_that_names_the_step_and_the_remedy(
     assert f"step {step_of_record_3()}" in error.what
     assert "fewer workers" in error.fix
     assert multiprocessing.active_children() == []
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 120
 
 
 @pytest.mark.slow
@@ -217,8 +217,8 @@ def test_a_worker_that_is_stuck_or_out_of_memory_is_an_error_too(store, frozen):
     _, error = steps_until(FeedError, store("memory"), frozen, workers=1)
     assert "MemoryError: no room for 3" in error.what
     assert "fewer workers" in error.fix
-    _, error = steps_until(FeedError, store("stuck"), frozen, workers=1, patience_s=4.0)
-    assert "has not answered for 4 s" in error.what
+    _, error = steps_until(FeedError, store("stuck"), frozen, workers=1, patience_s=10.0)
+    assert "has not answered for 10 s" in error.what
     assert f"step {step_of_record_3()}" in error.what
     assert multiprocessing.active_children() == []
 
@@ -295,7 +295,7 @@ def test_workers_end_with_a_run_that_is_interrupted_or_killed(tmp_path, number):
     assert len(pids) == 2
     assert all(map(is_running, pids))
     run.send_signal(number)
-    rest, _ = run.communicate(timeout=60)
+    rest, _ = run.communicate(timeout=120)
     assert rest == ("interrupted []\n" if number == signal.SIGINT else "")
     deadline = time.monotonic() + 20
     while any(map(is_running, pids)) and time.monotonic() < deadline:
