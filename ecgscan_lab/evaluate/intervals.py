@@ -148,7 +148,7 @@ def bootstrap_ci(
     (100.0, 100.0)
     """
     draws = bootstrap_macro_auroc(targets, scores, groups, n_bootstrap=n_bootstrap, seed=seed)
-    return _percentile_interval(draws, level)
+    return percentile_interval(draws, level)
 
 
 def paired_difference_ci(
@@ -195,7 +195,7 @@ def paired_difference_ci(
     difference = macro_auroc(truth, a).macro - macro_auroc(truth, b).macro
     draws_a = bootstrap_macro_auroc(truth, a, groups, n_bootstrap=n_bootstrap, seed=seed)
     draws_b = bootstrap_macro_auroc(truth, b, groups, n_bootstrap=n_bootstrap, seed=seed)
-    return PairedDifference(difference, *_percentile_interval(draws_a - draws_b, level))
+    return PairedDifference(difference, *percentile_interval(draws_a - draws_b, level))
 
 
 def _weighted_auroc(
@@ -275,7 +275,13 @@ def _mean_of_defined(aurocs: FloatArray) -> FloatArray:
     return np.nansum(aurocs, axis=0) / np.where(count > 0, count, np.nan)
 
 
-def _percentile_interval(draws: FloatArray, level: float) -> tuple[float, float]:
+def percentile_interval(draws: FloatArray, level: float = 0.95) -> tuple[float, float]:
+    """Limits between which that share of the defined resamples lies.
+
+    Raises:
+        ArgumentError: `level` is not between 0 and 1.
+        LabelError: no resample is defined.
+    """
     if not 0.0 < level < 1.0:
         raise ArgumentError(f"level {level}", field="level", expected="a share between 0 and 1, such as 0.95")
     defined = draws[np.isfinite(draws)]

@@ -76,7 +76,8 @@ def stratified_draw(labels: NDArray[np.bool_], patients: NDArray[Any], fraction:
     counts = np.zeros((len(sizes), columns.shape[1]), dtype=np.int64)
     np.add.at(counts, unit, columns)
     totals = counts.sum(axis=0)
-    order = np.random.default_rng(seed).permutation(len(sizes))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(sizes))
     room = _n_wanted(len(unit), fraction)
     taken, out = np.zeros(len(sizes), bool), np.zeros(len(sizes), bool)
     have = np.zeros(len(totals), dtype=np.int64)
@@ -94,7 +95,8 @@ def stratified_draw(labels: NDArray[np.bool_], patients: NDArray[Any], fraction:
                 have += counts[patient]
                 room -= sizes[patient]
         out[candidates] |= settles
-    for patient in order[~taken[order]]:
+    # In a new order: who comes early in the old one and was not taken has a class that filled early.
+    for patient in rng.permutation(np.flatnonzero(~taken)):
         if not room:
             break
         if sizes[patient] <= room:

@@ -2,7 +2,8 @@
 
 Features of a trained encoder are strongly correlated, and a general solver then needs hundreds of passes a label.
 All labels share one design matrix, so its eigenvectors are found once, every label is scaled by its own curvature in
-that basis, and L-BFGS needs a few dozen passes for all of them together. The optimum is scikit-learn's.
+that basis, and L-BFGS needs a few dozen passes for all of them together. The optimum is scikit-learn's. Passes read
+the features in float32, which halves their time and moves no score by more than the tolerance; sums stay in float64.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit
 
 FloatArray = NDArray[np.float64]
 
@@ -48,30 +48,33 @@ def fit_logistic_path(x: FloatArray, y: NDArray[np.bool_], c_grid: Sequence[floa
     Properties: the optimum is that of scikit-learn; labels do not influence each other's optimum.
     """
     varied = y.any(axis=0) & ~y.all(axis=0)
-    sign = np.where(y[:, varied], 1.0, -1.0)
+    sign = np.where(y[:, varied], np.float32(1), np.float32(-1))
     share = y[:, varied].mean(axis=0)
     curvature = share * (1.0 - share)
-    spectrum, basis = np.linalg.eigh(x.T @ x)
-    rotated = x @ basis
-    rotated_weights, bias = np.zeros((x.shape[1], sign.shape[1])), np.log(share / (1.0 - share))
+    spectrum, basis = _eigenvectors(x)
+    rotated = (x @ basis).astype(np.float32)
+    rotated_weights, bias = np.zeros((len(spectrum), sign.shape[1])), np.log(share / (1.0 - share))
+    tolerance = 1e-2 * min(1.0, len(x) / 1000)  # the loss is a sum over records
     fits = []
     for c in c_grid:
-        scale = 1.0 / np.sqrt(np.maximum(spectrum, 0.0)[:, None] * curvature + 1.0 / c)
+        scale = 1.0 / np.sqrt(spectrum[:, None] * curvature + 1.0 / c)
         bias_scale = 1.0 / np.sqrt(len(x) * curvature)
 
         def loss(flat: FloatArray, scale: FloatArray = scale, bias_scale: FloatArray = bias_scale, c: float = c):  # type: ignore[no-untyped-def]
             v = flat.reshape(len(scale) + 1, -1)
             w, b = scale * v[:-1], bias_scale * v[-1]
-            margin = sign * (rotated @ w + b)
-            value = np.logaddexp(0.0, -margin).sum() + (w**2).sum() / (2 * c)
-            slope = -sign * expit(-margin)
-            gradient = np.vstack([scale * (rotated.T @ slope + w / c), bias_scale * slope.sum(axis=0)])
+            margin = sign * (rotated @ w.astype(np.float32) + b.astype(np.float32))
+            small = np.exp(-np.abs(margin))  # both log(1 + exp(-margin)) and its slope come from this one
+            value = (np.log1p(small) - np.minimum(margin, 0)).sum(dtype=np.float64) + (w**2).sum() / (2 * c)
+            slope = -sign * np.where(margin > 0, small, np.float32(1)) / (1 + small)
+            pull = rotated.T @ slope
+            gradient = np.vstack([scale * (pull + w / c), bias_scale * slope.sum(axis=0, dtype=np.float64)])
             return value, gradient.ravel()
 
         start = np.vstack([rotated_weights / scale, bias / bias_scale])
         found = minimize(
             loss, start.ravel(), jac=True, method="L-BFGS-B",
-            options={"maxiter": 500, "maxcor": 20, "gtol": 1e-2, "ftol": 1e-8},
+            options={"maxiter": 500, "maxcor": 20, "gtol": tolerance, "ftol": 1e-8},
         )  # fmt: skip
         v = found.x.reshape(start.shape)
         rotated_weights, bias = scale * v[:-1], bias_scale * v[-1]
@@ -79,3 +82,19 @@ def fit_logistic_path(x: FloatArray, y: NDArray[np.bool_], c_grid: Sequence[floa
         weights[:, varied], biases[varied] = basis @ rotated_weights, bias
         fits.append(LogisticFit(float(c), weights, biases, bool(found.success)))
     return fits
+
+
+def _eigenvectors(x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues, none negative, and eigenvectors `[dim, k]` of X'X.
+
+    With fewer records than features only those that the records span: every optimum lies there.
+    """
+    n, dim = x.shape
+    if n >= dim:
+        spectrum, basis = np.linalg.eigh(x.T @ x)
+        return np.maximum(spectrum, 0.0), basis
+    spectrum, left = np.linalg.eigh(x @ x.T)
+    kept = spectrum > 1e-10 * max(spectrum[-1], np.finfo(float).tiny)
+    if not kept.any():  # constant features
+        return np.zeros(1), np.eye(dim, 1)
+    return spectrum[kept], x.T @ (left[:, kept] / np.sqrt(spectrum[kept]))

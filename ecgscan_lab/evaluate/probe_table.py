@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.evaluate.epoch_probe import EPOCH_SETTINGS, EpochProbeResult, EpochSettings
-from ecgscan_lab.evaluate.intervals import bootstrap_macro_auroc
+from ecgscan_lab.evaluate.intervals import bootstrap_macro_auroc, percentile_interval
 from ecgscan_lab.evaluate.linear_probe import C_GRID, PROTOCOLS, ProbeResult, linear_probe
 from ecgscan_lab.evaluate.paired import seed_interval
 
@@ -137,7 +137,7 @@ def probe_fractions(
 
     **Equation.** The interval is m ± t_ν s around the mean m over n draws, s² = s²_draw / n + s²_patient: the
     variance of the draws' figures, and that of the mean figure over patients resampled from the test split, the same
-    ones for every draw (see `paired.seed_interval`). One draw has no spread: its interval is the bootstrap's percentiles.
+    ones for every draw (see `paired.seed_interval`). One draw alone has the percentiles of its resamples instead.
     Draws from one training set overlap, the more so the larger the fraction, so that their spread is too small for what
     another training set would give: the interval does not claim that.
 
@@ -238,7 +238,7 @@ def _row(
     )
     honest = np.array([r.validation_selected if isinstance(r, EpochProbeResult) else r.macro_auroc for r in results])
     mean_draws = by_draw.mean(axis=0)
-    low, high = _percentiles(mean_draws)
+    low, high = percentile_interval(mean_draws)
     if len(results) > 1:
         interval = seed_interval(honest, mean_draws)
         low, high = max(0.0, interval.low), min(100.0, interval.high)
@@ -263,7 +263,7 @@ def _row(
         n_defined=(min(r.n_defined for r in results), max(r.n_defined for r in results)),
         n_classes=results[0].n_classes,
         per_class={name: _mean([r.per_class[name] for r in results]) for name in results[0].per_class},
-        draws=tuple(replace(r, ci95=_percentiles(part)) for r, part in zip(results, by_draw, strict=True)),
+        draws=tuple(replace(r, ci95=percentile_interval(part)) for r, part in zip(results, by_draw, strict=True)),
     )
 
 
@@ -277,11 +277,6 @@ def _checked_seeds(seeds: int | Sequence[int]) -> list[int]:
 def _mean(values: Sequence[float | None]) -> float | None:
     defined = [value for value in values if value is not None]
     return sum(defined) / len(defined) if defined else None
-
-
-def _percentiles(draws: NDArray[np.floating]) -> tuple[float, float]:
-    low, high = np.nanquantile(draws, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _range(pair: tuple[int, int]) -> str:

@@ -39,6 +39,17 @@ def test_equals_a_plain_scikit_learn_pipeline():
     assert result.converged
 
 
+def test_equals_scikit_learn_with_fewer_labelled_records_than_features():
+    features, labels = _cohort(dim=60)
+    result = linear_probe(features, labels, SPLIT, c_grid=(0.1,), label_fraction=0.1, draw="permuted", n_bootstrap=20)
+    train = np.sort(np.random.default_rng(0).permutation(240)[:24])
+    scaler = StandardScaler().fit(features[train])
+    for k in range(3):
+        model = LogisticRegression(C=0.1, tol=1e-8).fit(scaler.transform(features[train]), labels[train, k])
+        log_odds = model.decision_function(scaler.transform(features[320:]))
+        np.testing.assert_allclose(result.scores[:, k], log_odds, atol=5e-3)
+
+
 def test_c_is_the_best_on_validation():
     features, labels = _cohort(dim=100)
     grid = (1e-5, 1e-3, 0.1, 100.0)

@@ -63,8 +63,8 @@ def add_lora(
     leaves the target modules open.
 
     Every adapter must be able to learn: a copy of the tower without values is run once, and an adapter that no gradient
-    would reach is an error. One that targets `out_proj` inside PyTorch's fused attention is such a case: its forward
-    is never called, so it would train nothing, silently.
+    would reach is an error. One that targets `out_proj` inside PyTorch's fused attention is such a case, and `qkv` in
+    timm's BEiT and EVA another: their forward is never called, so the adapter would train nothing, silently.
 
     Args:
         module: an image tower, or any module; all its parameters are frozen.
@@ -204,9 +204,7 @@ def _inject(module: nn.Module, names: Sequence[str], rank: int, alpha: int, drop
         raise MissingExtraError("peft is not installed", field="module", fix=TOWERS_EXTRA) from error
     exactly = "|".join(re.escape(name) for name in names)  # a list would be matched by the ends of names
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, bias="none", target_modules=exactly)
-    inject_adapter_in_model(config, module, adapter_name=_ADAPTER)
-    for name, parameter in module.named_parameters():
-        parameter.requires_grad_(".lora_" in name)
+    inject_adapter_in_model(config, module, adapter_name=_ADAPTER)  # freezes all that is no adapter
 
 
 def _without_values(module: nn.Module) -> nn.Module:
@@ -225,16 +223,17 @@ def _run_on_page(tower: nn.Module) -> torch.Tensor:
 
 def _check_gradients(module: nn.Module, probe: Callable[[nn.Module], torch.Tensor]) -> None:
     adapters = {name: parameter for name, parameter in module.named_parameters() if ".lora_" in name}
-    for parameter in adapters.values():  # one adapter may have been made on the CPU: values do not matter here
-        parameter.data = parameter.data.to("meta")
     with torch.enable_grad():
         seen = probe(module)
         gradients = torch.autograd.grad(seen.sum(), list(adapters.values()), allow_unused=True)
     useless = [name for (name, _), gradient in zip(adapters.items(), gradients, strict=True) if gradient is None]
     if useless:
+        kinds = {name: name.partition(".lora_")[0].rpartition(".")[2] for name in adapters}
+        learn = sorted(set(kinds.values()) - {kinds[name] for name in useless})
         raise ArgumentError(
             f"{len(useless)} of {len(adapters)} adapter weights would never receive a gradient, first {useless[0]}",
             field="targets",
             expected="modules that the forward pass runs",
-            fix='targets="attention"',
+            fix=f"name only those that learn: {', '.join(learn) or 'none of these'}; a layer whose weight is read past "
+            "its forward, as some libraries do, cannot be adapted",
         )

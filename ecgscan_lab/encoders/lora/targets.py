@@ -61,7 +61,8 @@ def _linear_groups(module: nn.Module, groups: Sequence[tuple[str, ...]]) -> set[
 
 def _named(module: nn.Module, target: str) -> set[str]:
     """The modules that one name means; an error when one of them cannot be adapted."""
-    found = {name for name, _ in module.named_modules() if name and (name == target or name.endswith(f".{target}"))}
+    every = {name for name, _ in module.named_modules() if name}
+    found = {target} & every or {name for name in every if name.endswith(f".{target}")}
     if not found:
         raise ArgumentError(
             f"the target {target!r} adapts nothing: no module is called so",

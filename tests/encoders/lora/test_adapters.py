@@ -199,6 +199,24 @@ def test_an_adapter_that_no_gradient_reaches_is_refused(fused):
     assert not has_adapters(fused)
 
 
+def test_a_layer_read_past_its_forward_is_found_among_those_that_learn():
+    class Past(nn.Module):  # as timm's BEiT and EVA read their qkv
+        size = (8, 8)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv, self.proj = nn.Linear(64, 64), nn.Linear(64, 64)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            x = images[:, 0].flatten(1).float()
+            return self.proj(nn.functional.linear(x, self.qkv.weight, self.qkv.bias))
+
+    with pytest.raises(ArgumentError, match=r"2 of 4 adapter weights .* first qkv\.lora_A") as caught:
+        add_lora(Past())
+    assert "only those that learn: proj" in (caught.value.fix or "")
+    assert add_lora(Past(), targets=["proj"]).n_modules == 1
+
+
 def test_the_check_costs_no_arithmetic(clip, monkeypatch):
     ran = []
     hook = nn.modules.module.register_module_forward_hook(
@@ -218,6 +236,8 @@ def test_names_mean_modules_by_their_ends_and_no_others(clip):
     ]
     nested = nn.ModuleDict({"q": nn.Linear(2, 2), "deep": nn.ModuleDict({"q": nn.Linear(2, 2)})})
     assert add_lora(nested, targets=["deep.q"]).targets == ("deep.q",)
+    fresh = nn.ModuleDict({"q": nn.Linear(2, 2), "deep": nn.ModuleDict({"q": nn.Linear(2, 2)})})
+    assert add_lora(fresh, targets=["q"]).targets == ("q",), "a full name means that module alone"
     with pytest.raises(ArgumentError, match="adapters already"):
         add_lora(nested, targets=["q"])
 
