@@ -195,20 +195,24 @@ def main() -> None:
     parser.add_argument("--warm", type=int, default=4)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--batch", type=int)
-    parser.add_argument("--variants", nargs="+", default=[""], help="fields to change, for instance precision=fp32,batch_size=256")
+    parser.add_argument(
+        "--variants", nargs="+", default=[""], help="fields to change, for instance precision=fp32,batch_size=256"
+    )
     parser.add_argument("--plan", action="store_true", help="count only")
     args = parser.parse_args()
     base = random_weights(RECIPES[args.recipe]())
     base = replace(base, batch_size=args.batch or base.batch_size)
     n_samples = 1000 if args.recipe in ("tiny", "quick") else 5000
     count = counted(base, n_samples)
-    print(f"recipe {base.name}: {count['parameters'] / 1e6:.1f} M parameters, {count['trainable'] / 1e6:.1f} M trainable")
+    print(
+        f"recipe {base.name}: {count['parameters'] / 1e6:.1f} M parameters, {count['trainable'] / 1e6:.1f} M trainable"
+    )
     print(f"an image: tower {count['tower'] / 1e9:.2f} GFLOP forward, the rest {count['rest'] / 1e9:.2f}, a step "
           f"{count['step'] / 1e9:.2f}")  # fmt: skip
     results: dict[str, Any] = {"recipe": base.name, "torch": torch.__version__, "count": count}
     if args.plan:
-        for part in count_parameters(build_model(base, D_TEXT, n_samples, seed=0)):
-            print(part)
+        with torch.device("meta"):
+            print(count_parameters(build_model(base, D_TEXT, n_samples, seed=0)).to_string(index=False))
         on_paper(base, count)
         print(json.dumps(results))
         return
@@ -226,7 +230,19 @@ def main() -> None:
     print(f"drawing alone, {args.workers} workers: {supply:.0f} pages/s")
     results |= {"device": name, "precision": precision, "flops_s": flops_s, "bytes_s": bytes_s, "drawn_per_s": supply}
     results["variants"] = {}
-    header = ("variant", "wait", "forward", "backward", "optim.", "step", "floor", "over", "images/s", "rate share", "peak GB")
+    header = (
+        "variant",
+        "wait",
+        "forward",
+        "backward",
+        "optim.",
+        "step",
+        "floor",
+        "over",
+        "images/s",
+        "rate share",
+        "peak GB",
+    )
     print(f"\n{header[0]:<44}" + "".join(f"{word:>11}" for word in header[1:]))
     for text in args.variants:
         recipe = _changed(base, text)
@@ -235,7 +251,9 @@ def main() -> None:
         floor = floor_s(count, recipe.batch_size, flops_s, bytes_s, 4)
         found |= {"floor_s": floor, "rate_share": count["step"] * recipe.batch_size / found["step_s"] / flops_s}
         results["variants"][text or "as it is"] = found
-        cells = [1000 * found.get(n, 0.0) for n in ("wait_s", "forward_s", "backward_s", "optimizer_s", "step_s", "floor_s")]
+        cells = [
+            1000 * found.get(n, 0.0) for n in ("wait_s", "forward_s", "backward_s", "optimizer_s", "step_s", "floor_s")
+        ]
         print(
             f"{text or 'as it is':<44}" + "".join(f"{cell:11.1f}" for cell in cells)
             + f"{found['step_s'] / floor:11.2f}{found['images_per_s']:11.1f}{found['rate_share']:11.2f}"
