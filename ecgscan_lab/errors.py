@@ -112,12 +112,20 @@ class MemoryFullError(TrainingError):
     """The GPU or the machine has too little memory for the run; `fix` lists what makes it smaller."""
 
 
+class TrackingError(EcgScanLabError):
+    """The log of a run cannot be written, or is damaged."""
+
+
 class CheckpointError(EcgScanLabError):
     """A checkpoint is missing, damaged, or belongs to another model, recipe or data set."""
 
 
 class MissingExtraError(EcgScanLabError, ImportError):
     """An optional package is needed; `fix` is the one-line install command."""
+
+
+class StoreError(EcgScanLabError):
+    """A store of prepared recordings is unfinished, damaged, of another version, or cannot be written."""
 
 
 class NotebookError(EcgScanLabError):

@@ -1,12 +1,12 @@
 """The gradient of one step: of the whole batch at once, or of its parts one after another, with the same result.
 
 A contrastive loss compares every page with every report of the batch, so it cannot be summed over parts as a
-classification loss can: fewer rows would mean fewer negatives. Features are small, though, and activations large. So the
-parts go through the model once without a graph; the loss of all features together gives a gradient for each feature; and
-the parts go through again, each with a graph of its own that takes its features' gradients on.
+classification loss can: fewer rows would mean fewer negatives. Features are small, though, and activations large. So
+the parts go through the model once without a graph; the loss of all features together gives a gradient for each
+feature; and the parts go through again, each with a graph of its own that takes its features' gradients on.
 
-**Source**: gradient caching, Gao et al. (2021), arXiv 2101.06983. *Differences*: the reconstruction is cached as well, so
-that any loss of the features is exact; the price is a second forward pass of the decoder.
+**Source**: gradient caching, Gao et al. (2021), arXiv 2101.06983. *Differences*: the reconstruction is cached as well,
+so that any loss of the features is exact; the price is a second forward pass of the decoder.
 """
 
 from __future__ import annotations

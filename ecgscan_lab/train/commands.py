@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -21,9 +22,7 @@ INTERRUPTED = 130
 NAMED = ("tiny", "quick", "paper", "paper_plus")
 
 
-def add_pretrain_verb(
-    commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]
-) -> None:
+def add_pretrain_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     """Add `pretrain` to a command line; `run` is called with what was parsed."""
     verb = commands.add_parser(
         "pretrain",
@@ -39,8 +38,8 @@ def add_pretrain_verb(
     verb.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run")
     verb.add_argument("--seed", type=int, default=0, help="of weights, order, pages and masks (default: 0)")
     verb.add_argument("--records", type=int, metavar="N", help="read about N records only")
-    verb.add_argument("--fs", type=float, metavar="HZ", help="rate of the signals (default: 500 for a published teacher)")
-    verb.add_argument("--cache", metavar="DIR", help="where features of the frozen towers are kept (default: OUT/frozen)")
+    verb.add_argument("--fs", type=float, metavar="HZ", help="rate of the signals (500 for published teachers)")
+    verb.add_argument("--cache", metavar="DIR", help="features of the frozen towers (default: OUT/frozen)")
 
     choices = verb.add_argument_group("choices of the recipe")
     for option, name, kind in _SHORT:
@@ -106,8 +105,8 @@ def run_pretrain(args: argparse.Namespace, say: Say) -> int:
         return 0
     try:
         run = pretrain(
-            data, frozen, recipe, out, resume=args.resume, save_every_s=args.save_every, on_step=_Progress(tell, recipe.steps),
-            **options,
+            data, frozen, recipe, out, resume=args.resume, save_every_s=args.save_every,
+            on_step=_Progress(tell, recipe.steps), **options,
         )  # fmt: skip
     except KeyboardInterrupt:
         tell(f"interrupted; the same command with --resume goes on from {out / 'last.safetensors'}")
@@ -156,9 +155,7 @@ def _data_and_recipe(args: argparse.Namespace) -> tuple[TrainingData, Recipe]:
     draft = chosen_recipe(args, n_train=17_000)
     fs_hz = args.fs or (100.0 if draft.signal_teacher == "tiny" else 500.0)
     if args.data.startswith("store:"):
-        from ecgscan_lab.data.store import open_store
-
-        data: TrainingData = open_store(args.data.removeprefix("store:"))
+        data: TrainingData = _open_store(args.data.removeprefix("store:"))
         if args.fs is not None and data.fs_hz != args.fs:
             raise ArgumentError(
                 f"the store holds {data.fs_hz:g} Hz", field="fs", fix="leave --fs out, or prepare another store"
@@ -166,6 +163,16 @@ def _data_and_recipe(args: argparse.Namespace) -> tuple[TrainingData, Recipe]:
     else:
         data = load_cohort(args.data, n_records=args.records, seed=args.seed, fs_hz=fs_hz)
     return data, chosen_recipe(args, n_train=len(data.indices("train")))
+
+
+def _open_store(folder: str) -> TrainingData:
+    """A store that `ecgscan-lab` prepared; told by name, since stores are read by a package of their own."""
+    try:
+        store = importlib.import_module("ecgscan_lab.data.store")
+    except ImportError as error:
+        raise ArgumentError("this version reads no stores", field="data", expected="another source") from error
+    data: TrainingData = store.open_store(folder)
+    return data
 
 
 def _check_folder(out: Path, args: argparse.Namespace) -> None:

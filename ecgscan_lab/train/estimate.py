@@ -52,7 +52,7 @@ class Estimate:
     def lines(self) -> Iterator[str]:
         """The estimate in words, a line each."""
         share = f"on {self.world_size} processes, " if self.world_size > 1 else ""
-        yield f"budget    {self.steps:,} steps, {self.pages:,} pages, {self.epochs:.1f} passes over the training records"
+        yield f"budget    {self.steps:,} steps, {self.pages:,} pages, {self.epochs:.1f} passes over the records"
         yield f"model     {self.parameters / 1e6:.1f} M parameters, {self.trainable / 1e6:.1f} M of them trainable"
         peak = "" if self.peak_bytes is None else f", {self.peak_bytes / _GIB:.1f} GiB at the peak of a step"
         of = "" if self.device_bytes is None else f" of {self.device_bytes / _GIB:.0f} GiB"

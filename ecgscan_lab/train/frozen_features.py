@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ecgscan_lab.batch import FrozenFeatures
 from ecgscan_lab.data.reports import clean_report, texts_of
-from ecgscan_lab.encoders.text import text_tower
+from ecgscan_lab.encoders.signal_features import encode_signals
+from ecgscan_lab.encoders.teachers import signal_teacher
+from ecgscan_lab.encoders.text import cached_text_features, text_tower
 from ecgscan_lab.errors import ArgumentError, CheckpointError
-from ecgscan_lab.train.precision import pick_device
 from ecgscan_lab.train.recipe import Recipe
-from ecgscan_lab.train.teacher import encode_signals, fit_teacher
+from ecgscan_lab.train.teacher import fit_teacher
 from ecgscan_lab.types import TrainingData
 
 _VERSION = 1
@@ -50,6 +50,13 @@ def prepare_frozen(
         ArgumentError: unknown tower, or a teacher whose features are not `d_shared` wide.
         CheckpointError, FetchError, LicenceError, MissingExtraError: see the towers.
     """
+    if recipe.signal_teacher != "tiny" and recipe.teacher_weights is None:
+        raise ArgumentError(
+            f"{recipe.signal_teacher} without its weights would teach noise",
+            field="teacher_weights",
+            expected="a file that encoders.teachers.convert_teacher wrote",
+            fix=f"ecgscan-lab data show {recipe.signal_teacher} says where the weights are",
+        )
     folder = Path(cache) / _key(data, recipe, seed)
     if not (folder / "facts.json").is_file():
         say(f"computing features of the frozen towers for {len(data):,} records")
@@ -77,10 +84,9 @@ def _make(folder: Path, data: TrainingData, recipe: Recipe, seed: int, say: Call
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         texts = read_texts(data, seed)
-        distinct, ids = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
         tower = make_text_tower(recipe)
-        say(f"text tower {tower.name}: {len(texts):,} texts, {len(distinct):,} distinct")
-        features = np.asarray(tower.encode_text([str(text) for text in distinct]), dtype=np.float32)
+        features, ids = cached_text_features(tower, texts, folder.parent / "texts")
+        say(f"text tower {tower.name}: {len(texts):,} texts, {len(features):,} distinct")
         np.save(unfinished / "text_ids.npy", ids.astype(np.int64), allow_pickle=False)
         text = _map(unfinished / "text.npy", (len(data), features.shape[1]))
         for start in range(0, len(data), _AT_A_TIME):
@@ -130,17 +136,10 @@ def _teacher(
     """Signals in mV -> features of the teacher."""
     if recipe.signal_teacher == "tiny":
         say(f"training the tiny signal teacher for {recipe.teacher_steps} steps")
-        tiny, _ = fit_teacher(data, np.asarray(text), recipe, seed)  # type: ignore[arg-type]
-        return lambda signals_mv: encode_signals(tiny, signals_mv)
-    from ecgscan_lab.encoders import teachers
-
-    teacher = teachers.signal_teacher(recipe.signal_teacher, recipe.teacher_weights).to(pick_device())
-
-    def encode(signals_mv: np.ndarray) -> np.ndarray:
-        features = teachers.encode_signals(teacher, signals_mv, data.fs_hz)
-        return features.cpu().numpy() if isinstance(features, torch.Tensor) else features
-
-    return encode
+        teacher: Any = fit_teacher(data, np.asarray(text), recipe, seed)[0]
+    else:
+        teacher = signal_teacher(recipe.signal_teacher, recipe.teacher_weights, lead_order=recipe.teacher_lead_order)
+    return lambda signals_mv: encode_signals(teacher, signals_mv, data.fs_hz)
 
 
 def _map(path: Path, shape: Sequence[int]) -> np.memmap:
@@ -149,6 +148,7 @@ def _map(path: Path, shape: Sequence[int]) -> np.memmap:
 
 def _facts(data: TrainingData, recipe: Recipe, seed: int) -> dict[str, Any]:
     names = "text_tower text_weights text_pooling text_max_tokens signal_teacher teacher_weights".split()
+    names.append("teacher_lead_order")
     if recipe.signal_teacher == "tiny":
         names += "d_shared teacher_steps teacher_batch teacher_lr warmup_share weight_decay clip_norm".split()
     values = recipe.as_dict()

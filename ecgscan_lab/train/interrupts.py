@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 
 @dataclass
@@ -34,11 +35,11 @@ def deferred_signals() -> Iterator[Asked]:
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before: dict[signal.Signals, object] = {}
+    before: dict[int, Any] = {}
 
     def note(number: int, frame: FrameType | None) -> None:
         asked.signal = number
-        signal.signal(number, before[signal.Signals(number)])  # type: ignore[arg-type]
+        signal.signal(number, before[number])
 
     try:
         for kind in (signal.SIGINT, signal.SIGTERM):
@@ -50,7 +51,7 @@ def deferred_signals() -> Iterator[Asked]:
         yield asked
     finally:
         for kind, handler in before.items():
-            signal.signal(kind, handler)  # type: ignore[arg-type]
+            signal.signal(kind, handler)
 
 
 def stop_error(number: int) -> BaseException:

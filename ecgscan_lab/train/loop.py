@@ -2,8 +2,8 @@
 
 Every step draws its pages, embeds them, asks the objective for a loss, and updates (`step.py`). Now and then the
 validation loss is measured, and the weights are kept when it is the best so far. What a step sees, masks and drops out
-is a function of (seed, step), and all else that matters lies in `last.safetensors` (`state.py`): a run that was stopped,
-by Ctrl-C, a cluster or a power cut, goes on to the very weights it would have had.
+is a function of (seed, step), and all else that matters lies in `last.safetensors` (`state.py`): a run that was
+stopped, by Ctrl-C, a cluster or a power cut, goes on to the very weights it would have had.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ecgscan_lab.errors import CheckpointError, MemoryFullError, SplitError, Tra
 from ecgscan_lab.train.building import build_model, kept_tensors, load_model
 from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 from ecgscan_lab.train.interrupts import Asked, deferred_signals, stop_error
-from ecgscan_lab.train.processes import Processes, join_processes
+from ecgscan_lab.train.processes import join_processes
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.run_folder import BAD_BATCHES, BEST, LAST, claimed, forget_run
 from ecgscan_lab.train.scoring import FeaturesLoss, validation_loss
@@ -266,9 +266,7 @@ def _begin(out: Path, learner: Learner, resume: bool) -> RunState:
     processes = learner.processes
     found = resume and (out / LAST).exists()
     if found:
-        state = load_state(
-            out / LAST, learner.model, learner.optimizer, learner.scaler, learner.average, learner.facts
-        )
+        state = load_state(out / LAST, learner.model, learner.optimizer, learner.scaler, learner.average, learner.facts)
     else:
         state = RunState()
         if processes.leads:
@@ -309,6 +307,7 @@ class _Pace:
         facts = {
             "wait_s": self.wait_s / self.steps,
             "draw_s": self.draw_s / self.steps,
+            "step_s": elapsed / self.steps,
             "images_per_s": self.steps * self.batch_size / elapsed,
         }
         self._restart()
@@ -363,14 +362,14 @@ def _memory_advice(recipe: Recipe) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
-            if "can't allocate memory" not in str(error):
-                raise
+        full = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+        if not full:
+            raise
         half = max(1, (recipe.micro_batch or recipe.batch_size) // 2)
         raise MemoryFullError(
             f"there is too little memory for this run ({str(error).splitlines()[0][:120]})",
             field="micro_batch",
             expected="a run that fits",
-            fix=f"micro_batch={half} (the same gradient in smaller parts), checkpointing=True, precision='bf16' on a GPU "
-            "that has it, smaller pages, or a smaller decoder; then start again",
+            fix=f"micro_batch={half} (the same gradient in smaller parts), checkpointing=True, precision='bf16' where "
+            "a GPU has it, smaller pages, or a smaller decoder; then start again",
         ) from error

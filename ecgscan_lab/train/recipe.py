@@ -28,7 +28,8 @@ GROUPS: dict[str, str] = {
     "pages": "size page vary degrade degrade_strength degrade_first_strength degrade_growing_epochs",
     "image tower": "image_tower image_weights tower_size fit tower_width tower_trains "
     "lora_rank lora_alpha lora_targets lora_dropout",
-    "frozen towers": "text_tower text_weights text_pooling text_max_tokens signal_teacher teacher_weights d_shared",
+    "frozen towers": "text_tower text_weights text_pooling text_max_tokens signal_teacher teacher_weights "
+    "teacher_lead_order d_shared",
     "decoder": "decoder_dim decoder_layers decoder_heads mask_share decoder_feedforward decoder_activation "
     "decoder_norm independent_leads samples_per_query cross_attention",
     "objective": "weights logit_scale_init logit_scale_limits share_logit_scale multi_positive signal_unit",
@@ -65,6 +66,7 @@ class Recipe:
         lora_rank, lora_alpha, lora_targets, lora_dropout: adapters (paper: 16, 32, targets open).
         text_tower, text_weights, text_pooling, text_max_tokens: the frozen text tower; None takes its own choice.
         signal_teacher, teacher_weights: "tiny" (trained here first) or a name of `encoders.teachers`, and its file.
+        teacher_lead_order: "standard" or "mimic"; None takes the teacher's own.
         d_shared: size of the shared space, and of the teacher's feature (paper: 768).
         decoder_dim, decoder_layers, decoder_heads: size of the decoder (paper: 768, 12, 12).
         mask_share: share of decoder queries masked while training.
@@ -143,6 +145,7 @@ class Recipe:
     text_max_tokens: int | None = None
     signal_teacher: str = "tiny"
     teacher_weights: str | None = None
+    teacher_lead_order: str | None = None
     decoder_feedforward: int | None = None
     decoder_activation: str = "gelu"
     decoder_norm: str = "pre"

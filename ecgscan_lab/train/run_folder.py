@@ -33,7 +33,10 @@ def claimed(folder: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise CheckpointError(
-            f"cannot write here ({error.strerror})", file=folder, field="out", fix="check the folder and its permissions"
+            f"cannot write here ({error.strerror})",
+            file=folder,
+            field="out",
+            fix="check the folder and its permissions",
         ) from error
     try:
         yield

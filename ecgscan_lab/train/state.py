@@ -126,7 +126,13 @@ def load_state(
         scaler.load_state_dict(run["scaler"])
     best = math.inf if run["best_loss"] is None else run["best_loss"]
     return RunState(
-        theirs["step"] + 1, run["validated"], best, run["best_step"], run["seconds"], list(run["rows"]), list(run["bad"])
+        theirs["step"] + 1,
+        run["validated"],
+        best,
+        run["best_step"],
+        run["seconds"],
+        list(run["rows"]),
+        list(run["bad"]),
     )
 
 
@@ -180,7 +186,7 @@ def start_average(model: nn.Module) -> Average:
 
 @torch.no_grad()
 def update_average(average: Average, model: nn.Module, decay: float, step: int) -> None:
-    """average <- d average + (1 - d) weights, with d = min(decay, (1 + step) / (10 + step)), which forgets the start."""
+    """Move averages towards the weights, by 1 - d with d = min(decay, (1 + step) / (10 + step)): the start fades."""
     decay = min(decay, (1 + step) / (10 + step))
     for name, parameter in model.named_parameters():
         if name in average:

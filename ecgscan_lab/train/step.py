@@ -20,7 +20,7 @@ from ecgscan_lab.train.precision import autocast, loss_scaler, pick_precision
 from ecgscan_lab.train.processes import Processes
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.schedule import adamw, learning_rate
-from ecgscan_lab.train.scoring import FeaturesLoss, NotFiniteFeaturesError, make_score
+from ecgscan_lab.train.scoring import FeaturesLoss, NotFiniteFeaturesError, as_row, make_score
 from ecgscan_lab.train.state import Average, features_sha256, start_average, update_average
 from ecgscan_lab.train.stopwatch import Stopwatch
 from ecgscan_lab.types import Features, LossOutput, TrainingData, TripleBatch
@@ -155,8 +155,10 @@ def take_training_step(learner: Learner, fed: Fed, *, exact_times: bool = False)
             buffer.copy_(value)
     _update(learner, lr, fed.step, skipped, lost=bool(lost))
     watch.lap("optimizer")
-    parts = {"total": total, **{name: float(part) for name, part in scored.parts.items()}} if exact_times or skipped else {}
-    return Taken(processes.average_parts(parts) if parts else {}, norm, lr, watch.seconds, skipped, counts)
+    parts = {}
+    if exact_times or skipped:  # reading numbers from a GPU waits for it
+        parts = processes.average_parts(as_row(scored))
+    return Taken(parts, norm, lr, watch.seconds, skipped, counts)
 
 
 def _update(learner: Learner, lr: float, step: int, skipped: str | None, *, lost: bool) -> None:

@@ -21,7 +21,7 @@ from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 from ecgscan_lab.train.loop import Pretrained, load_model, pretrain
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Stands in for a power cut: nothing is saved on the way out."""
 
 
@@ -59,7 +59,7 @@ def whole(cohort, frozen, short, tmp_path_factory) -> tuple[Path, Pretrained]:
 
 
 @pytest.mark.parametrize(("step", "split"), [(0, "train"), (3, "train"), (3, "val"), (7, "train"), (7, "val")])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, Stop])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StopError])
 def test_a_stopped_run_goes_on_to_the_same_bits(whole, cohort, frozen, short, tmp_path, step, split, error):
     with pytest.raises(error):
         pretrain(cohort, frozen, short, tmp_path, seed=0, on_step=stop_at(step, split, error()), save_every=2)
@@ -75,12 +75,12 @@ def test_a_run_stopped_at_every_step_goes_on_to_the_same_bits(whole, cohort, fro
 
             def cut(learner, fed, *, last=step, **kwargs):
                 if fed.step > last:
-                    raise Stop
+                    raise StopError
                 return taken(learner, fed, **kwargs)
 
             patch.setattr(loop, "take_training_step", cut)
             if step < short.steps - 1:
-                with pytest.raises(Stop):
+                with pytest.raises(StopError):
                     pretrain(cohort, frozen, short, tmp_path, seed=0, resume=True, save_every=1)
                 assert load_checkpoint(tmp_path / "last.safetensors")[1]["step"] == step
     run = pretrain(cohort, frozen, short, tmp_path, seed=0, resume=True)
@@ -98,12 +98,12 @@ def test_a_cut_in_the_midst_of_writing_leaves_the_checkpoint_before(
     def cut(*args, **kwargs):
         calls.append(1)
         if len(calls) == nth:
-            raise Stop
+            raise StopError
         return real(*args, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(owner, moment, cut)
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             pretrain(cohort, frozen, short, tmp_path, seed=0, save_every=2)
     for path in tmp_path.glob("*.safetensors"):
         load_checkpoint(path)  # whole, whichever it is
@@ -159,8 +159,8 @@ def test_resume_without_anything_to_resume_begins(whole, cohort, frozen, short, 
 
 def test_a_run_that_begins_anew_forgets_the_one_before(cohort, frozen, short, tmp_path):
     pretrain(cohort, frozen, short, tmp_path, seed=0)
-    with pytest.raises(Stop):
-        pretrain(cohort, frozen, short, tmp_path, seed=1, on_step=stop_at(0, "train", Stop()))
+    with pytest.raises(StopError):
+        pretrain(cohort, frozen, short, tmp_path, seed=1, on_step=stop_at(0, "train", StopError()))
     assert not (tmp_path / "best.safetensors").exists()
 
 
