@@ -88,7 +88,7 @@ class Recipe:
         max_bad_steps: steps with a loss or gradient that is not finite are skipped; after so many the run stops.
         micro_batch: pages that go through the model at a time, per process; None takes the whole batch.
         checkpointing: compute activations again on the way back: less memory, a third more time.
-        compile_model: run the model through torch.compile.
+        compile_model: fuse the repeated layers by torch.compile (`compiled.compile_blocks`): for GPUs.
         save: "all" weights, or the "trainable" ones beside a hash of the frozen ones.
         validations: how often the validation loss is measured; the best one's weights are kept.
         validation_batches: batches behind each validation loss.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from ecgscan_lab.encoders.decoder import query_mask
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.train.accumulate import Score, backward, seeded
 from ecgscan_lab.train.building import base_sha256, build_model
+from ecgscan_lab.train.compiled import compile_blocks
 from ecgscan_lab.train.precision import autocast, loss_scaler, pick_precision
 from ecgscan_lab.train.processes import Processes
 from ecgscan_lab.train.recipe import Recipe
@@ -35,7 +36,7 @@ class Learner:
     Attributes:
         recipe, seed: of the run.
         processes: this process among those of the run.
-        model: the plain model; `forward` may run it compiled.
+        model: what is trained; its layers may be compiled.
         optimizer, scaler, average: AdamW, loss scaling of float16 or None, averaged weights or None.
         precision: "bf16", "fp16" or "fp32".
         score: features -> loss in training; `judge_score`: in validation, where one process is alone.
@@ -46,7 +47,6 @@ class Learner:
     seed: int
     processes: Processes
     model: EcgScanModel
-    forward: Callable[..., Features]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler | None
     average: Average | None
@@ -80,6 +80,8 @@ def make_learner(
     precision = pick_precision(processes.device, recipe.precision)
     model = build_model(recipe, frozen.text.shape[1], data.n_samples, seed).to(processes.device)
     processes.share_first(model.state_dict().values())
+    if recipe.compile_model:
+        compile_blocks(model)
     facts = {
         "recipe": recipe.as_dict(),
         "seed": seed,
@@ -99,7 +101,6 @@ def make_learner(
         seed,
         processes,
         model,
-        torch.compile(model) if recipe.compile_model else model,
         adamw(model, recipe.lr, recipe.weight_decay),
         loss_scaler(precision),
         start_average(model) if recipe.weight_average else None,
@@ -129,7 +130,7 @@ def take_training_step(learner: Learner, fed: Fed, *, exact_times: bool = False)
     def forward(part: TripleBatch, mask: torch.Tensor | None, k: int) -> Features:
         draws = seeded(processes.device, learner.seed, fed.step, processes.rank, k)
         with draws, autocast(processes.device, learner.precision):
-            return learner.forward(part, masked=mask)
+            return model(part, masked=mask)
 
     scale = 1.0 if learner.scaler is None else learner.scaler.scale(torch.ones((), device=processes.device))
     size = len(fed.batch)
