@@ -100,10 +100,6 @@ class FeedError(EcgScanLabError):
     """Training got no batch: a record could not be read or drawn, or a worker process died or fell silent."""
 
 
-class TrackingError(EcgScanLabError):
-    """The log of a run cannot be written, or is damaged."""
-
-
 class TrainingError(EcgScanLabError):
     """A run cannot go on: too many steps were not finite, memory is full, or processes are missing."""
 
