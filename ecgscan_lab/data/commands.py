@@ -1,4 +1,4 @@
-"""`ecgscan-lab data`: list, show, fetch, verify, prepare and leakage, as words in and lines out."""
+"""`ecgscan-lab data`: list, show, fetch, verify, labels, prepare and leakage, as words in and lines out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WIDTH = 100
 
 def add_data_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
     """Add `data` and its actions to a command line; `run` is called with what was parsed."""
-    data = commands.add_parser("data", help="corpora and checkpoints: list, show, fetch, verify, prepare")
+    data = commands.add_parser("data", help="corpora and checkpoints: list, fetch, verify, labels, prepare, leakage")
     actions = data.add_subparsers(required=True, metavar="ACTION", dest="action")
 
     listing = actions.add_parser("list", parents=[common], help="what there is, and how one gets it")
@@ -47,9 +47,18 @@ def add_data_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[
     verify.add_argument("name", help="a name of `data list`, or the path of a manifest of your own")
     verify.add_argument("folder", help="holds the files, in the publisher's layout")
     verify.add_argument("--complete", action="store_true", help="also fail when something is missing")
+    _add_labels(actions, common)
     _add_prepare(actions, common)
     _add_leakage(actions, common)
     data.set_defaults(run=run)
+
+
+def _add_labels(actions: Any, common: argparse.ArgumentParser) -> None:
+    labels = actions.add_parser("labels", parents=[common], help="labels of a corpus as a CSV, for probe and zeroshot")
+    labels.add_argument("source", help=f"one of {known_sources()}")
+    labels.add_argument("out", help="the CSV to write")
+    labels.add_argument("--task", required=True, help="superclass, subclass, form, rhythm, cpsc2018, csn, code, ...")
+    labels.add_argument("--only-present", action="store_true", help="leave out listed records without files")
 
 
 def _add_prepare(actions: Any, common: argparse.ArgumentParser) -> None:
@@ -87,8 +96,9 @@ def run_data(args: argparse.Namespace, say: Say) -> int:
         for line in table_lines(args.kind):
             say(line)
         return 0
-    if args.action in ("prepare", "leakage"):
-        return _prepare(args, say) if args.action == "prepare" else _leakage(args, say)
+    of_sources = {"labels": _labels, "prepare": _prepare, "leakage": _leakage}
+    if args.action in of_sources:
+        return of_sources[args.action](args, say)
     manifest = load_manifest(args.name)
     if args.action == "show":
         if args.json or args.croissant:
@@ -212,6 +222,15 @@ def _verify(manifest: Manifest, args: argparse.Namespace, say: Say) -> int:
         return 1
     say("sound and complete" if found.complete else "sound, and not complete")
     return 1 if args.complete and not found.complete else 0
+
+
+def _labels(args: argparse.Namespace, say: Say) -> int:
+    from ecgscan_lab.data.label_tables import write_label_table
+
+    how = {"only_present": True} if args.only_present else {}
+    path, n = write_label_table(args.source, args.task, args.out, **how)
+    say(f"{n:,} records with a label of {args.task} in {path}")
+    return 0
 
 
 def _prepare(args: argparse.Namespace, say: Say) -> int:
