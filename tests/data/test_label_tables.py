@@ -46,7 +46,7 @@ def test_a_task_that_is_not_there_is_refused_and_nothing_written(tmp_path):
 def test_ptbxl_lists_every_record_with_a_superclass(ptbxl_dir, tmp_path, capsys):
     assert (
         main(
-            ["data", "labels", f"ptbxl:{ptbxl_dir}", str(tmp_path / "l.csv"), "--task", "superclass", "--only-present"]
+            ["data", "labels", f"ptbxl:{ptbxl_dir}", str(tmp_path / "l.csv"), "--task", "superclass"]
         )
         == 0
     )
