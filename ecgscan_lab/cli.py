@@ -273,7 +273,7 @@ def _print_summary(results: Mapping[str, Any]) -> None:
 def _what_is_left(folder: Path) -> str:
     weights = sorted(folder.rglob("*.safetensors"), key=lambda path: path.stat().st_mtime)
     if weights:
-        return f"the last checkpoint lies in {weights[-1].parent}; run the same command again to go on from there"
+        return f"the last checkpoint lies in {weights[-1].parent}; the same command begins anew"
     return f"no checkpoint was due yet; what was done so far lies in {folder}"
 
 
