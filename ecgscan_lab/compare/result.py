@@ -83,6 +83,7 @@ class Comparison:
         runs: one a loss and seed, in the order they were made.
         found: one a loss other than the baseline and figure.
         settings: of the rung, for the record.
+        what: what the rows are, in the plural.
     """
 
     rung: str
@@ -93,6 +94,7 @@ class Comparison:
     runs: tuple[Run, ...] = field(repr=False)
     found: tuple[Difference, ...] = field(repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    what: str = "losses"
 
     @property
     def baseline(self) -> str:
@@ -160,6 +162,7 @@ class Comparison:
                 for d in self.found
             ],
             "settings": dict(self.settings),
+            "what": self.what,
         }
 
     def to_json(self) -> str:
@@ -187,7 +190,7 @@ class Comparison:
             found = tuple(Difference(**{**d, **{name: _number(d[name]) for name in limits}}) for d in facts["found"])
             return cls(
                 facts["rung"], facts["data"], facts["data_sha256"], tuple(facts["losses"]), tuple(facts["seeds"]),
-                runs, found, facts["settings"],
+                runs, found, facts["settings"], facts.get("what", "losses"),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArgumentError(
@@ -232,7 +235,7 @@ class Comparison:
         """What was compared."""
         n = len(self.losses)
         data = "" if self.data == self.rung else f", {self.data} records"
-        return f"{n} losses on rung {self.rung}{data}, {len(self.seeds)} seeds; differences from {self.baseline}"
+        return f"{n} {self.what} on rung {self.rung}{data}, {len(self.seeds)} seeds; differences from {self.baseline}"
 
     def __str__(self) -> str:
         lines = [self.title]
@@ -282,6 +285,8 @@ def paired_differences(runs: Sequence[Run], losses: Sequence[str]) -> tuple[Diff
         seeds = [seed for seed in baseline if seed in by_loss[loss]]
         pairs = [(by_loss[loss][seed], baseline[seed]) for seed in seeds]
         for name, metric in METRICS.items():
+            if not any(name in run.metrics for pair in by_loss.values() for run in pair.values()):
+                continue
             known = [
                 (a, b)
                 for a, b in pairs
