@@ -23,13 +23,14 @@ class Metric(NamedTuple):
     meaning: str
 
 
+FEW_LABELS = "few_label_auroc"  # the one figure that not every comparison asks for
 METRICS: dict[str, Metric] = {
     "text_recall_at_10": Metric("page finds report, recall@10 (%)", 1, "a report that reads the same is a hit"),
     "text_median_rank": Metric("page finds report, median rank", -1, "rank of the first hit among all test reports"),
     "signal_recall_at_10": Metric("page finds signal, recall@10 (%)", 1, "its own recording among all test recordings"),
     "signal_median_rank": Metric("page finds signal, median rank", -1, "rank of its own recording"),
     "probe_auroc": Metric("linear probe, AUROC (%)", 1, "labels fitted on frozen image features"),
-    "few_label_auroc": Metric("linear probe with few labels, AUROC (%)", 1, "mean over draws of the labelled records"),
+    FEW_LABELS: Metric("linear probe with few labels, AUROC (%)", 1, "mean over draws of the labelled records"),
     "zero_shot_auroc": Metric("zero-shot, AUROC (%)", 1, "cosine to class prompts, no label fitted"),
     "alignment": Metric("alignment, page to report", 0, "mean squared distance of partners, 0 to 4"),
     "uniformity": Metric("uniformity of pages", 0, "lower is more spread, 0 is collapsed"),
@@ -106,7 +107,7 @@ def judge(embedded: Embedded, cases: Cases, n_bootstrap: int) -> Judgement:
         known = [one for _, one in drawn if one is not None]
         # A draw without a label that varies is no draw: then the figure is not known, rather than that of the others.
         whole = np.mean(known, axis=0) if len(known) == len(drawn) else None
-        aurocs["few_label_auroc"] = float(np.mean([value for value, _ in drawn])), whole
+        aurocs[FEW_LABELS] = float(np.mean([value for value, _ in drawn])), whole
     for name, (value, resampled) in aurocs.items():
         metrics[name] = value
         if resampled is not None:

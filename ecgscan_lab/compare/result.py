@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgscan_lab.compare.judge import METRICS
+from ecgscan_lab.compare.judge import FEW_LABELS, METRICS
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.evaluate.paired import seed_interval
 
@@ -124,10 +124,12 @@ class Comparison:
 
     def table(self) -> pd.DataFrame:
         """Mean over seeds of every figure, one row a loss; `runs` counts those that went well."""
+        few = any(FEW_LABELS in run.metrics for run in self.runs)
+        names = [name for name in METRICS if few or name != FEW_LABELS]
         rows = []
         for loss in self.losses:
             good = [run for run in self.runs if run.loss == loss and run.status == "ok"]
-            means = {name: _mean([run.metrics.get(name, math.nan) for run in good]) for name in METRICS}
+            means = {name: _mean([run.metrics.get(name, math.nan) for run in good]) for name in names}
             rows.append({"loss": loss, "runs": len(good), **means})
         return pd.DataFrame(rows).set_index("loss")
 
@@ -202,7 +204,7 @@ class Comparison:
         means, found = self.table(), {(d.loss, d.metric): d for d in self.found}
         rows = []
         for name, metric in METRICS.items():
-            if not means[name].notna().any():
+            if name not in means or not means[name].notna().any():
                 continue
             cells = []
             for loss in self.losses:
@@ -285,7 +287,7 @@ def paired_differences(runs: Sequence[Run], losses: Sequence[str]) -> tuple[Diff
         seeds = [seed for seed in baseline if seed in by_loss[loss]]
         pairs = [(by_loss[loss][seed], baseline[seed]) for seed in seeds]
         for name, metric in METRICS.items():
-            if not any(name in run.metrics for pair in by_loss.values() for run in pair.values()):
+            if name == FEW_LABELS and not any(name in run.metrics for run in runs):
                 continue
             known = [
                 (a, b)
