@@ -344,7 +344,7 @@ def _prompted(
     n_bootstrap: int,
     notes: list[str],
 ) -> dict[str, ZeroShotResult]:
-    """Zero-shot from the tower's features, which the projection takes into the shared space; what cannot be is noted."""
+    """Zero-shot from the tower's features, projected into the shared space; what cannot be is noted."""
     model = model.cpu().eval()
     try:
         tower = text_tower(name)

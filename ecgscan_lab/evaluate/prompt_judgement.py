@@ -93,7 +93,7 @@ def query_aurocs(
         classes: names of the columns.
 
     Returns:
-        class -> AUROC in percent, None where undefined; below 50 the text finds the records that are *not* of the class.
+        class -> AUROC in percent, None where undefined; below 50 the text finds everybody else.
 
     Raises:
         ArgumentError: the text is empty, the tower is not that of the model, or shapes differ.

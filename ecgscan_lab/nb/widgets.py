@@ -175,7 +175,7 @@ def interact_figure(view: View, **controls: Control) -> None:
 
     Args:
         view: a pure plot function of the library, `view(**values) -> Figure` with alt text.
-        **controls: one `slider`, `choice`, `switch` or `text_box` for each parameter of the view that the reader may change.
+        **controls: one `slider`, `choice`, `switch` or `text_box` for each parameter of the view that a reader may set.
 
     Raises:
         ArgumentError: a control is none of the four, there is none, or the figure has no alt text.

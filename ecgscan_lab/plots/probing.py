@@ -52,7 +52,12 @@ def plot_few_labels(
             low, high = [row.ci95[0] for row in line], [row.ci95[1] for row in line]
             axes.fill_between(x, low, high, color=color, alpha=0.14, linewidth=0)
             axes.plot(
-                x, [row.honest for row in line], marker=MARKERS[k % len(MARKERS)], color=color, markersize=6, label=encoder
+                x,
+                [row.honest for row in line],
+                marker=MARKERS[k % len(MARKERS)],
+                color=color,
+                markersize=6,
+                label=encoder,
             )
             for at, row in zip(x, line, strict=True):
                 found = [getattr(d, "validation_selected", d.macro_auroc) for d in row.draws] if row.n_draws > 1 else []
@@ -91,7 +96,7 @@ def plot_epoch_choice(
         ylabel: axis title with its unit.
 
     Returns:
-        The figure, with alt text: filled marks are what is reported when validation chooses, hollow ones when test does.
+        The figure, with alt text: a filled square is reported when validation chooses, a hollow mark when test does.
 
     Raises:
         ArgumentError: no curves, or two of different length.
@@ -116,10 +121,12 @@ def plot_epoch_choice(
             axes.plot(epoch[honest], val[honest], "o", color=BLUE, markersize=6)
             axes.plot(epoch[honest], test[honest], "s", color=VERMILLION, markersize=7, label="reported, honest")
             axes.plot(
-                epoch[best], test[best], "D", color=VERMILLION, markersize=8, markerfacecolor="white", markeredgewidth=1.6,
+                epoch[best], test[best], "D", color=VERMILLION, markersize=8, mfc="white", markeredgewidth=1.6,
                 label="reported, test chose",
             )  # fmt: skip
-            axes.vlines(epoch[honest], min(val[honest], test[honest]), max(val[honest], test[honest]), color=MUTED, lw=0.9)
+            axes.vlines(
+                epoch[honest], min(val[honest], test[honest]), max(val[honest], test[honest]), color=MUTED, lw=0.9
+            )
             axes.set(title=f"{name}: {test[honest]:.1f}, or {test[best]:.1f}", xlabel="epoch")
             axes.grid(axis="y")
             words.append(

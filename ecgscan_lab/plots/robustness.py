@@ -14,21 +14,23 @@ from ecgscan_lab.plots.comparison import CHANCE
 from ecgscan_lab.plots.figure import FAINT, MARKERS, MUTED, PALETTE, describe, style
 
 _STRENGTH = "strength (0 none, 1 full)"
-_TITLES = {"preset": "Degraded pages", "effect": "One effect at a time", "resolution": "Other sizes", "layout": "Layouts"}
+_TITLES = {
+    "preset": "Degraded pages",
+    "effect": "One effect at a time",
+    "resolution": "Other sizes",
+    "layout": "Layouts",
+}
 _AXES = {"preset": _STRENGTH, "effect": _STRENGTH, "resolution": "share of the tower's size"}
 _FAMILIES = ("preset", "effect", "resolution", "layout")
 Row = Mapping[str, Any]
 
 
-def plot_robustness(
-    rows: Sequence[Row], title: str | None = None, ylabel: str = "Macro AUROC on test (%)"
-) -> Figure:
+def plot_robustness(rows: Sequence[Row], title: str | None = None, ylabel: str = "Macro AUROC on test (%)") -> Figure:
     """Draw how a probe fitted on clean pages does on others: one panel a kind of change.
 
     Args:
-        rows: of `evaluate.robustness.Robustness.rows()`: `encoder`, `family`, `name`, `amount`, `macro_auroc` and `ci95`
-            in percent. The clean row is the dashed line, and where each curve of a degradation starts. With several
-            encoders, each has its own colours in the legend.
+        rows: of `evaluate.robustness.Robustness.rows()`: `encoder`, `family`, `name`, `amount`, and in percent
+            `macro_auroc` and `ci95`. The clean row is the dashed line, and where each curve of a degradation starts.
         title: figure title, or None.
         ylabel: axis title with its unit.
 
@@ -39,7 +41,7 @@ def plot_robustness(
         ArgumentError: no rows, a row lacks a value, or there is nothing beside the clean ones.
 
     Example:
-        >>> clean = {"encoder": "e", "family": "clean", "name": "clean", "amount": 0.0, "macro_auroc": 90.0, "ci95": (88, 92)}
+        >>> clean = {"encoder": "e", "family": "clean", "name": "", "amount": 0, "macro_auroc": 90.0, "ci95": (88, 92)}
         >>> worse = {**clean, "family": "preset", "name": "fax", "amount": 1.0, "macro_auroc": 70.0, "ci95": (66, 74)}
         >>> plot_robustness([clean, worse]).axes[0].get_title(loc="left")
         'Degraded pages'
@@ -90,7 +92,12 @@ def _draw_curves(
         curve.sort(key=lambda row: float(row["amount"]))
         x, color = [float(row["amount"]) for row in curve], PALETTE[k % len(PALETTE)]
         axes.fill_between(
-            x, [row["ci95"][0] for row in curve], [row["ci95"][1] for row in curve], color=color, alpha=0.14, linewidth=0
+            x,
+            [row["ci95"][0] for row in curve],
+            [row["ci95"][1] for row in curve],
+            color=color,
+            alpha=0.14,
+            linewidth=0,
         )
         shown = name if len(encoders) == 1 else encoder if family == "resolution" else f"{encoder}: {name}"
         axes.plot(

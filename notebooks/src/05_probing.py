@@ -209,7 +209,7 @@ delta, sigma = 1.5, 0.5
 who = np.repeat(np.arange(40), 6)
 ill = who % 2
 intervals = {"records": [], "patients": []}
-for study in range(200):
+for _ in range(200):
     score = delta * ill + rng.normal(size=40)[who] + sigma * rng.normal(size=240)
     for kind, groups in (("records", None), ("patients", who)):
         intervals[kind].append(bootstrap_ci(ill[:, None], score[:, None], groups, n_bootstrap=200))

@@ -101,7 +101,9 @@ def test_the_probe_with_few_labels_is_the_mean_over_its_draws():
     ]
     assert found.metrics["few_label_auroc"] == pytest.approx(np.mean([e.macro_auroc for e in expected]))
     assert found.draws["few_label_auroc"].shape == (20,)
-    without = judge(Embedded(probed, probed, probed, probed[:2], probed), dataclasses.replace(cases, few_labels=None), 2)
+    without = judge(
+        Embedded(probed, probed, probed, probed[:2], probed), dataclasses.replace(cases, few_labels=None), 2
+    )
     assert "few_label_auroc" not in without.metrics
 
 

@@ -54,7 +54,7 @@ def _resample_problem(wanted: Callable[[np.ndarray, np.ndarray], str | None]) ->
 
 def _whole_patients(rows: np.ndarray, counts: np.ndarray) -> str | None:
     for name in np.unique(_PATIENTS):
-        times = counts[_PATIENTS == name]
+        times = counts[name == _PATIENTS]
         if len(set(times.tolist())) > 1:
             return f"the records of patient {name} come {times.tolist()} times: a patient is in with all or with none."
     return None
@@ -62,7 +62,7 @@ def _whole_patients(rows: np.ndarray, counts: np.ndarray) -> str | None:
 
 def _as_many(rows: np.ndarray, counts: np.ndarray) -> str | None:
     names = np.unique(_PATIENTS)
-    drawn = sum(int(counts[_PATIENTS == name][0]) for name in names)
+    drawn = sum(int(counts[name == _PATIENTS][0]) for name in names)
     return None if drawn == len(names) else f"it draws {drawn} patients, expected as many as there are, {len(names)}."
 
 
@@ -71,7 +71,9 @@ def _is_random(answer: Any) -> str | None:
     if all(rows == drawn[0] for rows in drawn):
         return "every resample holds the same rows: draw with replacement, from the generator that is given."
     again = sorted(as_array(answer(_PATIENTS.copy(), np.random.default_rng(0))).tolist())
-    return None if again == drawn[0] else "the same generator gives another resample: draw from it, and from nothing else."
+    return (
+        None if again == drawn[0] else "the same generator gives another resample: draw from it, and from nothing else."
+    )
 
 
 _PATIENTS = np.array(["c", "a", "a", "b", "a", "c", "d", "e", "e"])
