@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.plots.comparison import CHANCE
-from ecgscan_lab.plots.figure import BLUE, MARKERS, MUTED, PALETTE, VERMILLION, describe, style
+from ecgscan_lab.plots.figure import BLUE, INK, MARKERS, MUTED, PALETTE, VERMILLION, describe, style
 
 _AUROC = "Macro AUROC on test (%)"
 
@@ -66,8 +66,8 @@ def plot_few_labels(
         for k, (name, value) in enumerate((reference or {}).items()):
             axes.axhline(value, color=MUTED, linestyle="--", linewidth=1.2)
             axes.annotate(
-                f"{name} {value:.1f}", (0.01, value), xycoords=("axes fraction", "data"), xytext=(0, 3 + 10 * (k % 2)),
-                textcoords="offset points", color=MUTED, fontsize=9,
+                f"{name} {value:.1f}", (0.995, value), xycoords=("axes fraction", "data"), xytext=(0, -3 - 12 * k),
+                textcoords="offset points", color=INK, fontsize=9, ha="right", va="top",
             )  # fmt: skip
             words.append(f"{name} {value:.1f}, a dashed line")
         if min(row.ci95[0] for row in rows) < CHANCE + 5.0:
@@ -77,7 +77,7 @@ def plot_few_labels(
         axes.minorticks_off()
         axes.set(xlabel="training records whose labels are used (%)", ylabel=ylabel)
         axes.grid(axis="y")
-        axes.legend(loc="lower right")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(encoders)))
         if title:
             axes.set_title(title)
     return describe(

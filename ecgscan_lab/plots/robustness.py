@@ -108,7 +108,7 @@ def _draw_curves(
         if encoder in clean:
             axes.axhline(clean[encoder]["macro_auroc"], color=MUTED, linestyle="--", linewidth=1.0)
     if len(lines) > 1:
-        axes.legend(fontsize=8.5, loc="lower left")
+        axes.legend(fontsize=8.5, loc="best")
     axes.grid(axis="y")
 
 
