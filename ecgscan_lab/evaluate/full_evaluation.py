@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import sys
 import time
@@ -20,7 +19,7 @@ from torch import nn
 from ecgscan_lab.data import load_cohort
 from ecgscan_lab.data.prompts import builtin_prompts
 from ecgscan_lab.data.reports import class_prompts
-from ecgscan_lab.encoders.image import TinyImageTower, darkness, fit_page
+from ecgscan_lab.encoders.image import TinyImageTower
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.encoders.text import text_tower
 from ecgscan_lab.errors import EcgScanLabError, LabelError, SplitError
@@ -31,13 +30,13 @@ from ecgscan_lab.evaluate.judgement import labelled
 from ecgscan_lab.evaluate.probe_table import FractionRow, ProbeTable, Protocol, probe_fractions
 from ecgscan_lab.evaluate.prompt_judgement import judge_prompts
 from ecgscan_lab.evaluate.report import Measured, Report, measured_from, report
+from ecgscan_lab.evaluate.rivals import SideBySide, fresh_weights
 from ecgscan_lab.evaluate.zero_shot import ZeroShotResult
 from ecgscan_lab.train.loop import load_model
 from ecgscan_lab.types import Cohort
 from ecgscan_lab.whole_files import write_whole
 
-ENCODER, RANDOM, PIXELS = "encoder", "random-init", "raw pixels"
-_CELL = (8, 16)  # height and width in pixels of the cells of "raw pixels"
+ENCODER, RANDOM = "encoder", "random-init"
 
 
 @dataclass(frozen=True)
@@ -196,62 +195,6 @@ def evaluate_encoders(
         text = json.dumps(found.as_dict(), indent=2, allow_nan=False)
         write_whole(Path(out) / "evaluation.json", f"{text}\n".encode())
     return found
-
-
-class SideBySide(nn.Module):
-    """Several encoders and the raw pixels on the same pages, their features one after the other.
-
-    Args:
-        towers: name -> image tower; all see pages of the first one's size.
-
-    Attributes:
-        parts: name -> the columns of its features.
-    """
-
-    def __init__(self, towers: Mapping[str, nn.Module]) -> None:
-        super().__init__()
-        self.towers = nn.ModuleList(towers.values())
-        first: Any = self.towers[0]
-        self.size: tuple[int, int] = tuple(first.size)
-        self.fit = getattr(first, "fit", "letterbox")
-        widths = [int(tower.embed_dim) for tower in self.towers]  # type: ignore[arg-type]
-        widths.append((self.size[0] // _CELL[0]) * (self.size[1] // _CELL[1]))
-        ends = np.cumsum([0, *widths])
-        names = [*towers, PIXELS]
-        self.parts = {n: slice(int(a), int(b)) for n, a, b in zip(names, ends[:-1], ends[1:], strict=True)}
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 `[batch, 3, height, width]` -> float32 `[batch, all features]`."""
-        ink = darkness(fit_page(images, self.size, self.fit)).float() / 255.0
-        cells = nn.functional.avg_pool2d(ink, _CELL).flatten(1)
-        return torch.cat([*(tower(images).float() for tower in self.towers), cells], dim=1)
-
-
-def fresh_weights(tower: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy of a tower with every weight drawn anew, as its layers draw theirs; a free parameter from N(0, 0.02²).
-
-    Args:
-        tower: any module.
-        seed: of the weights; the caller's generator stays where it was.
-
-    Example:
-        >>> tower = TinyImageTower(width=2, size=(48, 112))
-        >>> torch.equal(fresh_weights(tower).stem[0].weight, tower.stem[0].weight)
-        False
-    """
-    fresh = copy.deepcopy(tower)
-    drawn: set[int] = set()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        for module in fresh.modules():
-            reset = getattr(module, "reset_parameters", None) or getattr(module, "_reset_parameters", None)
-            if callable(reset):
-                reset()
-                drawn |= {id(parameter) for parameter in module.parameters(recurse=False)}
-        for parameter in fresh.parameters():
-            if id(parameter) not in drawn:
-                nn.init.normal_(parameter, std=0.02)
-    return fresh.eval()
 
 
 def peak_memory_mb() -> float | None:

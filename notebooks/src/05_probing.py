@@ -266,8 +266,6 @@ import torch
 
 from ecgscan_lab.encoders.text import text_tower
 from ecgscan_lab.evaluate.prompt_judgement import query_aurocs
-from ecgscan_lab.nb.widgets import interact_figure, text_box
-from ecgscan_lab.plots.comparison import plot_per_class
 
 reader = text_tower(rung.recipe.text_tower)
 test = splits == "test"
@@ -277,6 +275,11 @@ with torch.no_grad():
 
 def found_by(prompt):
     return query_aurocs(pages, run.model, reader, prompt, truth[test], cohort.tasks[task])
+
+
+# %%
+from ecgscan_lab.nb.widgets import interact_figure, text_box
+from ecgscan_lab.plots.comparison import plot_per_class
 
 
 def asked(prompt):

@@ -15,15 +15,9 @@ from ecgscan_lab.encoders.image import TinyImageTower
 from ecgscan_lab.errors import LabelError
 from ecgscan_lab.evaluate.embedding import embed_images
 from ecgscan_lab.evaluate.feature_table import read_features
-from ecgscan_lab.evaluate.full_evaluation import (
-    ENCODER,
-    PIXELS,
-    RANDOM,
-    SideBySide,
-    evaluate_encoders,
-    fresh_weights,
-)
+from ecgscan_lab.evaluate.full_evaluation import ENCODER, RANDOM, evaluate_encoders
 from ecgscan_lab.evaluate.probe_table import probe_fractions
+from ecgscan_lab.evaluate.rivals import PIXELS, SideBySide, fresh_weights
 
 
 @pytest.fixture(scope="module")
