@@ -83,6 +83,15 @@ def test_what_cannot_be_judged_is_noted_and_the_rest_is_not_lost(cohort):
     assert found.zero_shot == {}
 
 
+def test_a_figure_that_test_has_chosen_carries_no_interval_into_the_report(cohort):
+    found = evaluate_encoders(cohort, tasks=["superclass"], fractions=[100], draws=1, protocol="merl", n_bootstrap=5)
+    rows = found.probes["superclass"].rows
+    assert [(row.encoder, row.auroc, row.low, row.high) for row in found.report.rows] == [
+        (row.encoder, row.macro_auroc, None, None) for row in rows
+    ]
+    assert all(row.macro_auroc >= row.honest for row in rows)
+
+
 def test_an_unknown_task_is_refused_before_anything_is_embedded(cohort, monkeypatch):
     monkeypatch.setattr("ecgscan_lab.evaluate.full_evaluation.embed_images", lambda *a, **k: pytest.fail("embedded"))
     with pytest.raises(LabelError, match="no task 'shoe size'"):
