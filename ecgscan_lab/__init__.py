@@ -28,6 +28,16 @@ _HOME = {
     "check_loss": "ecgscan_lab.losses.checks",
     "compare_losses": "ecgscan_lab.compare",
     "embed_images": "ecgscan_lab.evaluate.embedding",
+    "build_store": "ecgscan_lab.data.store",
+    "open_store": "ecgscan_lab.data.store",
+    "leakage_gate": "ecgscan_lab.data.leakage",
+    "image_tower": "ecgscan_lab.encoders.towers",
+    "signal_teacher": "ecgscan_lab.encoders.teachers",
+    "add_lora": "ecgscan_lab.encoders.lora",
+    "load_model": "ecgscan_lab.train.loop",
+    "paper": "ecgscan_lab.train.recipes",
+    "paper_plus": "ecgscan_lab.train.recipes",
+    "pretrain": "ecgscan_lab.train.loop",
 }
 
 __all__ = ["__version__", *_HOME]

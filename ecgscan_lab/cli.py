@@ -21,6 +21,7 @@ from ecgscan_lab.evaluate.embed_commands import add_embed_verb, add_zeroshot_ver
 from ecgscan_lab.evaluate.evaluate_commands import add_evaluate_verb, run_evaluate
 from ecgscan_lab.nb.judgements import is_judgement, judgement_rows
 from ecgscan_lab.nb.tables import format_value
+from ecgscan_lab.train.commands import add_pretrain_verb, run_pretrain
 
 PROFILES = ("smoke", "quick", "full")
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
@@ -153,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_data_verb(commands, common, lambda args: run_data(args, print))
     _add_render(commands, common)
+    add_pretrain_verb(commands, common, lambda args: run_pretrain(args, print))
     add_embed_verb(commands, common, lambda args: run_embed(args, print))
     add_probe_verb(commands, common, lambda args: run_probe(args, print))
     add_zeroshot_verb(commands, common, lambda args: run_zeroshot(args, print))

@@ -100,6 +100,14 @@ class FeedError(EcgScanLabError):
     """Training got no batch: a record could not be read or drawn, or a worker process died or fell silent."""
 
 
+class TrainingError(EcgScanLabError):
+    """A run cannot go on: too many steps were not finite, memory is full, or processes are missing."""
+
+
+class MemoryFullError(TrainingError):
+    """The GPU or the machine has too little memory for the run; `fix` lists what makes it smaller."""
+
+
 class TrackingError(EcgScanLabError):
     """The log of a run cannot be written, or is damaged."""
 
@@ -110,6 +118,10 @@ class CheckpointError(EcgScanLabError):
 
 class MissingExtraError(EcgScanLabError, ImportError):
     """An optional package is needed; `fix` is the one-line install command."""
+
+
+class StoreError(EcgScanLabError):
+    """A store of prepared recordings is unfinished, damaged, of another version, or cannot be written."""
 
 
 class NotebookError(EcgScanLabError):

@@ -23,6 +23,7 @@ FOLDER_KINDS = {
     "georgia": ("ecgscan_lab.data.georgia", "load_georgia"),
     "ludb": ("ecgscan_lab.data.ludb", "load_ludb"),
     "sph": ("ecgscan_lab.data.sph", "load_sph"),
+    "store": ("ecgscan_lab.data.store", "load_store"),
 }
 
 
@@ -46,7 +47,8 @@ def load_cohort(
     Args:
         source: "synthetic" (made here, no files), "cohort:FOLDER" (a folder of one's own with a `cohort.csv`, see
             `cohort.load_folder`), or a corpus in its published layout: "ptbxl:FOLDER", "mimic:", "cpsc2018:", "csn:",
-            "code_test:", "code15:", "georgia:", "ludb:" or "sph:", each with what its loader (`FOLDER_KINDS`) says.
+            "code_test:", "code15:", "georgia:", "ludb:" or "sph:", each with what its loader (`FOLDER_KINDS`) says; or
+            "store:FOLDER", any of these as `store.build_store` has prepared it.
         n_records: about this many records; None takes 2000 synthetic ones, or all of a folder.
         seed: seed of synthetic records, of a drawn subset, and of drawn splits.
         fs_hz: rate of every record in hertz.

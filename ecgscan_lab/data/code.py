@@ -18,10 +18,10 @@ import numpy as np
 from ecgscan_lab.data.cohort import existing_folder
 from ecgscan_lab.data.other_formats import CODE_UNIT_MV, count_tracings, read_exam_ids
 from ecgscan_lab.data.published_splits import draw_splits, find_files, reading_options
-from ecgscan_lab.data.reading import RecordRow, load_rows
+from ecgscan_lab.data.reading import RecordRow
+from ecgscan_lab.data.record_tables import RecordTable, cohort_loader
 from ecgscan_lab.data.tables import Row, iterate_table, read_table
 from ecgscan_lab.errors import TableError
-from ecgscan_lab.types import Cohort
 
 CODE_CLASSES = ("1dAVb", "RBBB", "LBBB", "SB", "AF", "ST")
 GOLD = "gold_standard"
@@ -45,6 +45,7 @@ _WORDS = {
 _TRUE, _FALSE = ("1", "1.0", "true"), ("0", "0.0", "false")
 
 
+@cohort_loader
 def load_code_test(
     folder: str | PathLike[str],
     *,
@@ -53,7 +54,7 @@ def load_code_test(
     n_records: int | None = None,
     seed: int = 0,
     **reading: Any,
-) -> Cohort:
+) -> RecordTable:
     """Load CODE-test: 827 recordings of as many patients, six diagnoses, all of them in the split "test".
 
     Args:
@@ -91,7 +92,7 @@ def load_code_test(
         for i, line in enumerate(gold.tolist())
     ]
     tasks = {"code": CODE_CLASSES}
-    return load_rows(
+    return RecordTable(
         "code_test",
         root,
         rows,
@@ -160,6 +161,7 @@ def code_reader_aurocs(folder: str | PathLike[str]) -> dict[str, dict[str, float
     return areas
 
 
+@cohort_loader
 def load_code15(
     folder: str | PathLike[str],
     *,
@@ -168,7 +170,7 @@ def load_code15(
     n_records: int | None = None,
     seed: int = 0,
     **reading: Any,
-) -> Cohort:
+) -> RecordTable:
     """Load CODE-15%: up to 345,779 recordings of 233,770 patients, six diagnoses, splits drawn by patient.
 
     Args:
@@ -211,7 +213,7 @@ def load_code15(
     notes = {"listed in exams.csv but in none of the parts": len(exams or ()) - len(rows) if exams else 0}
     tasks = {} if exams is None else {"code": CODE_CLASSES}
     placed = draw_splits(rows, seed)
-    return load_rows(
+    return RecordTable(
         "code15", root, placed, tasks, options, n_records=n_records, seed=seed, descriptions=_WORDS, notes=notes
     )
 

@@ -8,16 +8,18 @@ from os import PathLike
 from pathlib import Path
 
 from ecgscan_lab.data.paths import local_path
-from ecgscan_lab.data.reading import ReadingOptions, RecordRow, load_rows
+from ecgscan_lab.data.reading import ReadingOptions, RecordRow
+from ecgscan_lab.data.record_tables import RecordTable, cohort_loader
 from ecgscan_lab.data.splits import split_by_patient
 from ecgscan_lab.data.tables import Row, check_columns, read_table, relative_record_path, split_labels
 from ecgscan_lab.data.wfdb_records import OnMissing
 from ecgscan_lab.errors import RecordError, SplitError, TableError
-from ecgscan_lab.types import SPLITS, Cohort
+from ecgscan_lab.types import SPLITS
 
 _TASK_PREFIX = "labels:"
 
 
+@cohort_loader
 def load_folder(
     folder: str | PathLike[str],
     *,
@@ -34,7 +36,7 @@ def load_folder(
     on_missing: OnMissing = "error",
     allow_flat: bool = False,
     progress: bool = False,
-) -> Cohort:
+) -> RecordTable:
     """Load WFDB records that a CSV table lists.
 
     The table has one line a record and these columns: `record` (path relative to the table), and, each optional,
@@ -83,7 +85,7 @@ def load_folder(
     rows = _parse_rows(path, lines, columns, label_delimiter)
     rows = _with_splits(path, lines, rows, seed)
     tasks = {task: tuple(sorted({label for row in rows for label in row.labels.get(task, ())})) for task in columns}
-    return load_rows(root.resolve().name, root, rows, tasks, options, n_records=n_records, seed=seed)
+    return RecordTable(root.resolve().name, root, rows, tasks, options, n_records=n_records, seed=seed)
 
 
 def existing_folder(folder: str | PathLike[str]) -> Path:

@@ -1,4 +1,4 @@
-"""`ecgscan-lab data`: list, show, fetch and verify, as words in and lines out."""
+"""`ecgscan-lab data`: list, show, fetch, verify, labels, prepare and leakage, as words in and lines out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ecgscan_lab.data import known_sources
 from ecgscan_lab.data.manifest import Manifest, PublishedFile, load_manifest, manifest_names
+from ecgscan_lab.types import SPLITS
+from ecgscan_lab.whole_files import write_whole
 
 Say = Callable[[str], object]
 INTERRUPTED = 130
@@ -17,8 +20,8 @@ _WIDTH = 100
 
 
 def add_data_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
-    """Add `data` and its four actions to a command line; `run` is called with what was parsed."""
-    data = commands.add_parser("data", help="corpora and checkpoints: list, show, fetch, verify")
+    """Add `data` and its actions to a command line; `run` is called with what was parsed."""
+    data = commands.add_parser("data", help="corpora and checkpoints: list, fetch, verify, labels, prepare, leakage")
     actions = data.add_subparsers(required=True, metavar="ACTION", dest="action")
 
     listing = actions.add_parser("list", parents=[common], help="what there is, and how one gets it")
@@ -44,11 +47,46 @@ def add_data_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[
     verify.add_argument("name", help="a name of `data list`, or the path of a manifest of your own")
     verify.add_argument("folder", help="holds the files, in the publisher's layout")
     verify.add_argument("--complete", action="store_true", help="also fail when something is missing")
+    _add_labels(actions, common)
+    _add_prepare(actions, common)
+    _add_leakage(actions, common)
     data.set_defaults(run=run)
 
 
+def _add_labels(actions: Any, common: argparse.ArgumentParser) -> None:
+    labels = actions.add_parser("labels", parents=[common], help="labels of a corpus as a CSV, for probe and zeroshot")
+    labels.add_argument("source", help=f"one of {known_sources()}")
+    labels.add_argument("out", help="the CSV to write")
+    labels.add_argument("--task", required=True, help="superclass, subclass, form, rhythm, cpsc2018, csn, code, ...")
+    labels.add_argument("--only-present", action="store_true", help="leave out listed records without files")
+
+
+def _add_prepare(actions: Any, common: argparse.ArgumentParser) -> None:
+    prepare = actions.add_parser("prepare", parents=[common], help="a store for training; run again to go on")
+    prepare.add_argument("source", help=f"one of {known_sources()}")
+    prepare.add_argument("out", help="folder of the store; a finished one is checked")
+    prepare.add_argument("--fs", type=float, default=100.0, metavar="HZ", help="sampling rate (default: 100)")
+    prepare.add_argument("--seconds", type=float, default=10.0, metavar="S", help="length (default: 10)")
+    prepare.add_argument("--workers", type=int, default=1, help="processes that read (default: 1)")
+    prepare.add_argument("--shard-size", type=int, default=1024, metavar="N", help="records a shard (default: 1024)")
+    prepare.add_argument("--limit", type=int, metavar="N", help="about N records, whole patients of every split")
+    prepare.add_argument("--seed", type=int, default=0, help="seed of drawn splits and of --limit (default: 0)")
+    prepare.add_argument("--only-present", action="store_true", help="leave out listed records without files")
+
+
+def _add_leakage(actions: Any, common: argparse.ArgumentParser) -> None:
+    leakage = actions.add_parser("leakage", parents=[common], help="patients and recordings in two splits or corpora")
+    leakage.add_argument("sources", nargs="+", metavar="SOURCE", help=f"each one of {known_sources()}")
+    leakage.add_argument("--held-out", nargs="+", default=(), metavar="NAME", help="cohorts that are tested on whole")
+    leakage.add_argument("--trained-on", nargs="+", default=(), metavar="NAME", help="manifests of what was trained on")
+    leakage.add_argument("--likeness", type=float, default=0.95, help="correlation of copies (default: 0.95)")
+    leakage.add_argument("--fs", type=float, default=100.0, metavar="HZ", help="sampling rate (default: 100)")
+    leakage.add_argument("--only-present", action="store_true", help="leave out listed records without files")
+    leakage.add_argument("--json", metavar="FILE", help="write the whole report there, with what to leave out")
+
+
 def run_data(args: argparse.Namespace, say: Say) -> int:
-    """Run one action of `data`; returns the exit status: 0 done, 1 damaged or incomplete, 130 interrupted.
+    """Run one action of `data`; returns the exit status: 0 done, 1 damaged, incomplete or leaking, 130 interrupted.
 
     Args:
         args: what `add_data_verb` parsed.
@@ -58,6 +96,9 @@ def run_data(args: argparse.Namespace, say: Say) -> int:
         for line in table_lines(args.kind):
             say(line)
         return 0
+    of_sources = {"labels": _labels, "prepare": _prepare, "leakage": _leakage}
+    if args.action in of_sources:
+        return of_sources[args.action](args, say)
     manifest = load_manifest(args.name)
     if args.action == "show":
         if args.json or args.croissant:
@@ -181,6 +222,68 @@ def _verify(manifest: Manifest, args: argparse.Namespace, say: Say) -> int:
         return 1
     say("sound and complete" if found.complete else "sound, and not complete")
     return 1 if args.complete and not found.complete else 0
+
+
+def _labels(args: argparse.Namespace, say: Say) -> int:
+    from ecgscan_lab.data.label_tables import write_label_table
+
+    how = {"only_present": True} if args.only_present else {}
+    path, n = write_label_table(args.source, args.task, args.out, **how)
+    say(f"{n:,} records with a label of {args.task} in {path}")
+    return 0
+
+
+def _prepare(args: argparse.Namespace, say: Say) -> int:
+    from ecgscan_lab.data.store import build_store
+
+    how = {"only_present": True} if args.only_present else {}
+    try:
+        store = build_store(
+            args.source,
+            args.out,
+            fs_hz=args.fs,
+            duration_s=args.seconds,
+            workers=args.workers,
+            shard_size=args.shard_size,
+            n_records=args.limit,
+            seed=args.seed,
+            progress=sys.stderr.isatty(),
+            **how,
+        )
+    except KeyboardInterrupt:
+        say("interrupted; run the same command again to go on from there")
+        return INTERRUPTED
+    n_bytes = sum(shard.n_bytes for shard in store.shards)
+    say(
+        f"{len(store):,} records of {store.name} in {len(store.shards):,} shards, {n_bytes / 1e6:,.1f} MB, all verified"
+    )
+    say("  " + ", ".join(f"{split}: {len(store.indices(split)):,}" for split in SPLITS))
+    for sentence, count in store.repairs.items():
+        say(f"  {sentence}: {count:,}")
+    if store.skipped:
+        say(f"  could not be read: {len(store.skipped):,}, listed with reasons in store.json")
+    say(f"  data_sha256 {store.data_sha256}")
+    say(f"train on it as store:{args.out}")
+    return 0
+
+
+def _leakage(args: argparse.Namespace, say: Say) -> int:
+    from ecgscan_lab.data.leakage import leakage_gate
+
+    how = {"only_present": True} if args.only_present else {}
+    report = leakage_gate(
+        *args.sources,
+        held_out=args.held_out,
+        trained_on=args.trained_on,
+        min_likeness=args.likeness,
+        fs_hz=args.fs,
+        **how,
+    )
+    for line in str(report).splitlines():
+        say(line)
+    if args.json is not None:
+        write_whole(args.json, json.dumps(report.as_dict(), indent=1).encode(), field="json")
+    return 0 if report.clean else 1
 
 
 def _digest(file: PublishedFile) -> str:

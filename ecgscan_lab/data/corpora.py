@@ -13,11 +13,11 @@ from os import PathLike
 from pathlib import Path
 
 from ecgscan_lab.data.cohort import existing_folder
-from ecgscan_lab.data.reading import ReadingOptions, RecordRow, load_rows
+from ecgscan_lab.data.reading import ReadingOptions, RecordRow
+from ecgscan_lab.data.record_tables import RecordTable, cohort_loader
 from ecgscan_lab.data.reports import DESCRIPTIONS
 from ecgscan_lab.data.tables import Row, read_table, relative_record_path, split_labels
 from ecgscan_lab.errors import ArgumentError, TableError
-from ecgscan_lab.types import Cohort
 
 PTBXL_SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 PTBXL_FOLDS = range(1, 11)
@@ -46,6 +46,7 @@ _PTBXL_TASKS = {
 }
 
 
+@cohort_loader
 def load_ptbxl(
     folder: str | PathLike[str],
     *,
@@ -59,7 +60,7 @@ def load_ptbxl(
     only_present: bool = False,
     allow_flat: bool = True,
     progress: bool = False,
-) -> Cohort:
+) -> RecordTable:
     """Load PTB-XL from its official folder: signals, reports, folds, and the four label sets of its benchmark.
 
     Labels: a statement of `scp_codes` counts whatever its likelihood, 0 included, and is named as in MERL's split
@@ -108,7 +109,7 @@ def load_ptbxl(
     root = existing_folder(folder)
     rows, tasks, words = read_ptbxl_tables(root, high_rate=fs_hz > 100.0)
     placed = _place_folds(rows, test_fold, val_fold)
-    return load_rows("ptbxl", root, placed, tasks, options, n_records=n_records, seed=seed, descriptions=words)
+    return RecordTable("ptbxl", root, placed, tasks, options, n_records=n_records, seed=seed, descriptions=words)
 
 
 def read_ptbxl_tables(

@@ -20,11 +20,11 @@ from ecgscan_lab.data.published_splits import (
     merl_splits_of,
     reading_options,
 )
-from ecgscan_lab.data.reading import RecordRow, load_rows
+from ecgscan_lab.data.reading import RecordRow
+from ecgscan_lab.data.record_tables import RecordTable, cohort_loader
 from ecgscan_lab.data.tables import read_table
 from ecgscan_lab.data.wfdb_header import read_header
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, TableError
-from ecgscan_lab.types import Cohort
 
 CpscLabels = Literal["exact", "merl"]
 
@@ -55,6 +55,7 @@ _BY_SNOMED = {
 }
 
 
+@cohort_loader
 def load_cpsc(
     folder: str | PathLike[str],
     *,
@@ -65,7 +66,7 @@ def load_cpsc(
     n_records: int | None = None,
     seed: int = 0,
     **reading: Any,
-) -> Cohort:
+) -> RecordTable:
     """Load CPSC2018 as first published (MATLAB structs, REFERENCE.csv) or as re-issued (WFDB, SNOMED CT codes).
 
     The signal that MERL sees is shorter: the first 5 s, then zeros; `zero_after_s=5` repeats that.
@@ -118,7 +119,7 @@ def load_cpsc(
         notes[NOT_IN_FOLDER] = len(splits.keys() - files.keys())
         notes[NOT_IN_SPLITS] = len(files.keys() - splits.keys())
     tasks = {"cpsc2018": CPSC_CLASSES}
-    return load_rows(
+    return RecordTable(
         "cpsc2018", root, rows, tasks, options, n_records=n_records, seed=seed, descriptions=_WORDS, notes=notes
     )
 

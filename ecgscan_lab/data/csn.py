@@ -21,12 +21,12 @@ from ecgscan_lab.data.published_splits import (
     merl_splits_of,
     reading_options,
 )
-from ecgscan_lab.data.reading import RecordRow, load_rows
+from ecgscan_lab.data.reading import RecordRow
+from ecgscan_lab.data.record_tables import RecordTable, cohort_loader
 from ecgscan_lab.data.snomed import csn_statements
 from ecgscan_lab.data.tables import split_labels
 from ecgscan_lab.data.wfdb_header import read_header
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, TableError
-from ecgscan_lab.types import Cohort
 
 CsnLabels = Literal["exact", "merl"]
 
@@ -37,6 +37,7 @@ CSN_CLASSES = tuple(
 )
 
 
+@cohort_loader
 def load_csn(
     folder: str | PathLike[str],
     *,
@@ -47,7 +48,7 @@ def load_csn(
     n_records: int | None = None,
     seed: int = 0,
     **reading: Any,
-) -> Cohort:
+) -> RecordTable:
     """Load CSN from its published folder, with exact labels or with the benchmark's.
 
     Source: Zheng et al. (2022); C. Liu et al., MERL (2024), arXiv 2403.06659, for the classes and splits.
@@ -95,7 +96,9 @@ def load_csn(
     everything = sorted({acronym for row in rows for acronym in row.labels["csn_all"]})
     tasks = {"csn": CSN_CLASSES, "csn_all": tuple(everything)}
     words = {acronym: name for acronym, name, _ in csn_statements()}
-    return load_rows("csn", root, rows, tasks, options, n_records=n_records, seed=seed, descriptions=words, notes=notes)
+    return RecordTable(
+        "csn", root, rows, tasks, options, n_records=n_records, seed=seed, descriptions=words, notes=notes
+    )
 
 
 def csn_labels(diagnoses: str, labels: CsnLabels = "exact") -> tuple[str, ...]:

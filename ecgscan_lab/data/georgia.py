@@ -11,13 +11,14 @@ from typing import Any
 
 from ecgscan_lab.data.cohort import existing_folder
 from ecgscan_lab.data.published_splits import draw_splits, find_files, reading_options
-from ecgscan_lab.data.reading import RecordRow, load_rows
+from ecgscan_lab.data.reading import RecordRow
+from ecgscan_lab.data.record_tables import RecordTable, cohort_loader
 from ecgscan_lab.data.snomed import challenge_labels, scored_classes, snomed_codes
 from ecgscan_lab.data.wfdb_header import read_header
 from ecgscan_lab.errors import EcgScanLabError, TableError
-from ecgscan_lab.types import Cohort
 
 
+@cohort_loader
 def load_georgia(
     folder: str | PathLike[str],
     *,
@@ -26,7 +27,7 @@ def load_georgia(
     n_records: int | None = None,
     seed: int = 0,
     **reading: Any,
-) -> Cohort:
+) -> RecordTable:
     """Load Georgia's recordings, or those of any corpus of the challenge, with the challenge's classes.
 
     Source: M. Reyna et al. (2021), "Will two do? Varying dimensions in electrocardiography", for the classes.
@@ -61,4 +62,4 @@ def load_georgia(
     tasks = {"scored": scored_classes(), "all": tuple(everything)}
     words = {code.abbreviation: code.words for code in snomed_codes().values()}
     placed = draw_splits(rows, seed)
-    return load_rows("georgia", root, placed, tasks, options, n_records=n_records, seed=seed, descriptions=words)
+    return RecordTable("georgia", root, placed, tasks, options, n_records=n_records, seed=seed, descriptions=words)

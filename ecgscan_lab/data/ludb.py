@@ -16,16 +16,17 @@ from typing import Any
 from ecgscan_lab.data.cohort import existing_folder
 from ecgscan_lab.data.paths import inside, read_bounded
 from ecgscan_lab.data.published_splits import draw_splits, find_files, reading_options
-from ecgscan_lab.data.reading import RecordRow, load_rows
+from ecgscan_lab.data.reading import RecordRow
+from ecgscan_lab.data.record_tables import RecordTable, cohort_loader
 from ecgscan_lab.data.wfdb_header import MAX_HEADER_BYTES
 from ecgscan_lab.errors import RecordError, TableError
-from ecgscan_lab.types import Cohort
 
 _RHYTHM = "rhythm:"
 _AXIS = "electric axis of the heart:"
 _SPACE = re.compile(r"\s+")
 
 
+@cohort_loader
 def load_ludb(
     folder: str | PathLike[str],
     *,
@@ -34,7 +35,7 @@ def load_ludb(
     n_records: int | None = None,
     seed: int = 0,
     **reading: Any,
-) -> Cohort:
+) -> RecordTable:
     """Load LUDB from its published folder: signals, diagnoses as report, and three label sets.
 
     Args:
@@ -67,7 +68,7 @@ def load_ludb(
     }
     words = {label: label for labels in tasks.values() for label in labels}
     placed = draw_splits(rows, seed)
-    return load_rows("ludb", root, placed, tasks, options, n_records=n_records, seed=seed, descriptions=words)
+    return RecordTable("ludb", root, placed, tasks, options, n_records=n_records, seed=seed, descriptions=words)
 
 
 def ludb_labels(statements: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -19,13 +19,13 @@ import numpy as np
 from ecgscan_lab.data.cohort import existing_folder
 from ecgscan_lab.data.paths import inside
 from ecgscan_lab.data.published_splits import reading_options
-from ecgscan_lab.data.reading import Gaps, RecordRow, load_rows
+from ecgscan_lab.data.reading import Gaps, RecordRow
+from ecgscan_lab.data.record_tables import RecordTable, cohort_loader
 from ecgscan_lab.data.reports import clean_report
 from ecgscan_lab.data.splits import split_by_patient
 from ecgscan_lab.data.tables import Row, iterate_table, relative_record_path
 from ecgscan_lab.data.wfdb_records import read_record
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, LeadError, RecordError, TableError
-from ecgscan_lab.types import Cohort
 
 MimicSplit = Literal["patients", "records"]
 
@@ -51,6 +51,7 @@ class MimicSurvey:
     drops: Mapping[str, int]
 
 
+@cohort_loader
 def load_mimic(
     folder: str | PathLike[str],
     *,
@@ -63,7 +64,7 @@ def load_mimic(
     n_records: int | None = None,
     seed: int = 0,
     **reading: Any,
-) -> Cohort:
+) -> RecordTable:
     """Load MIMIC-IV-ECG, or as much of it as fits: signals, cleaned machine reports, and a 9:1 split.
 
     A record takes 48 kB at 100 Hz and 240 kB at 500 Hz, so all of them take 38 or 190 GB: use `n_records`.
@@ -101,7 +102,7 @@ def load_mimic(
         n_read = len(rows)
         rows = [row for row in rows if row.record_id in wanted]
         drops = {**drops, "left out: not among the wanted studies": n_read - len(rows)}
-    return load_rows(
+    return RecordTable(
         "mimic",
         root,
         place_mimic(rows, split, seed),

@@ -78,63 +78,6 @@ class ReadingOptions:
             raise ArgumentError(f"max_bad_share is {self.max_bad_share!r}", field="max_bad_share", expected="0 to 1")
 
 
-def load_rows(
-    name: str,
-    folder: Path,
-    rows: Sequence[RecordRow],
-    tasks: Mapping[str, tuple[str, ...]],
-    options: ReadingOptions,
-    *,
-    n_records: int | None = None,
-    seed: int = 0,
-    descriptions: Mapping[str, str] | None = None,
-    notes: Mapping[str, int] | None = None,
-    required_splits: Iterable[str] = SPLITS,
-    split_by_record: bool = False,
-) -> Cohort:
-    """Read the records of a table into a cohort.
-
-    Args:
-        name: name of the cohort.
-        folder: the folder that every file must lie in.
-        rows: what to read, each with its split.
-        tasks: task name -> class names.
-        options: rate, length, and what to do with imperfect records.
-        n_records: read about this many, drawn by `choose_rows`; None reads all.
-        seed: seed of that draw.
-        descriptions: class name -> plain words.
-        notes: sentences about the table for `repairs`, each with its count.
-        required_splits: splits that must not be empty.
-        split_by_record: let patients sit in several splits, and count them in `repairs`; only to repeat published work.
-
-    Returns:
-        The cohort, whose `signals_mv` and records share one array.
-
-    Raises:
-        TooManyBadRecordsError: more than `max_bad_share` of the records are unreadable.
-        SplitError: a split is empty, or a patient is in two.
-    """
-    n_listed = len(rows)
-    if options.only_present:
-        rows = [row for row in rows if _file_of(row).exists()]
-    patients = [row.record_id if split_by_record else row.patient for row in rows]
-    check_assignment([row.record_id for row in rows], patients, [row.split for row in rows], required_splits)
-    if n_records is not None:
-        rows = choose_rows(rows, n_records, seed)
-    records, signals_mv, skipped = _read_all(folder, rows, options)
-    return assemble_cohort(
-        name,
-        records,
-        signals_mv,
-        tasks,
-        skipped=skipped,
-        notes={**(notes or {}), "listed without files; left out by only_present": n_listed - len(rows)},
-        descriptions=descriptions,
-        required_splits=required_splits,
-        split_by_record=split_by_record,
-    )
-
-
 def choose_rows(rows: Sequence[RecordRow], n_records: int, seed: int) -> list[RecordRow]:
     """Draw a subset that keeps the splits' proportions and whole patients.
 
@@ -183,6 +126,7 @@ def assemble_cohort(
     descriptions: Mapping[str, str] | None = None,
     required_splits: Iterable[str] = SPLITS,
     split_by_record: bool = False,
+    part_copies: bool = True,
 ) -> Cohort:
     """Make a cohort of records and the array that holds their signals; part identical signals in two splits.
 
@@ -199,7 +143,8 @@ def assemble_cohort(
         notes: further sentences for `repairs`, each with its count; those of count 0 are dropped.
         descriptions: class name -> plain words.
         required_splits: splits that must not be empty.
-        split_by_record: as for `load_rows`.
+        split_by_record: let patients sit in several splits, and count them in `repairs`.
+        part_copies: False keeps every copy, for whoever looks for them.
 
     Returns:
         The cohort, hashed, with `signals_mv` already in place: the signals exist once in memory.
@@ -209,7 +154,7 @@ def assemble_cohort(
     """
     repairs = Counter(notes or {})
     pairs = find_duplicate_signals(signals_mv)
-    leaking = find_leaking_copies(pairs, [record.split for record in records])
+    leaking = find_leaking_copies(pairs, [record.split for record in records]) if part_copies else []
     repairs["left out: the same signal is in another split"] += len(leaking)
     if leaking:
         kept = np.setdiff1d(np.arange(len(records)), leaking)
@@ -264,23 +209,27 @@ def hash_records(records: Sequence[EcgRecord]) -> str:
     return digest.hexdigest()
 
 
-def _read_all(
+def read_all(
     folder: Path, rows: Sequence[RecordRow], options: ReadingOptions
 ) -> tuple[list[EcgRecord], np.ndarray, list[SkippedRecord]]:
-    """Read rows in order into one array `[record, 12, time]`; the records' signals are views of it."""
+    """Read rows in order into one array `[record, 12, time]`; the records' signals are views of it.
+
+    Raises:
+        TooManyBadRecordsError: more than `max_bad_share` of the records are unreadable.
+    """
     n_samples = max(1, round(options.fs_hz * options.duration_s))
     signals_mv = np.empty((len(rows), 12, n_samples), dtype=np.float32)
     records: list[EcgRecord] = []
     skipped: list[SkippedRecord] = []
     for row in _with_progress(rows) if options.progress else rows:
         try:
-            record = _read_row(folder, row, options)
+            record = read_row(folder, row, options)
         except ArgumentError:
             raise
         except EcgScanLabError as error:
             skipped.append(SkippedRecord(row.record_id, type(error).__name__, str(error)))
             if len(skipped) > options.max_bad_share * len(rows):
-                raise _too_many(folder, skipped, len(records), len(rows), options) from error
+                raise too_many_bad(folder, skipped, len(records), len(rows), options.max_bad_share) from error
             continue
         view = signals_mv[len(records)]
         view[:] = record.signal_mv
@@ -288,8 +237,13 @@ def _read_all(
     return records, signals_mv[: len(records)], skipped
 
 
-def _read_row(folder: Path, row: RecordRow, options: ReadingOptions) -> EcgRecord:
-    file = _file_of(row)
+def read_row(folder: Path, row: RecordRow, options: ReadingOptions) -> EcgRecord:
+    """Read one row of a table whose files lie in `folder`.
+
+    Raises:
+        EcgScanLabError: as `read_record`; a link out of the folder is refused.
+    """
+    file = file_of(row)
     if not inside(folder, file):
         raise RecordError(
             "the record is a link out of its folder",
@@ -344,8 +298,8 @@ def _finished(record: EcgRecord, file: Path, options: ReadingOptions) -> EcgReco
     return replace(record, signal_mv=signal_mv, provenance={**record.provenance, "repairs": repairs})
 
 
-def _too_many(
-    folder: Path, skipped: Sequence[SkippedRecord], n_read: int, n_rows: int, options: ReadingOptions
+def too_many_bad(
+    folder: Path, skipped: Sequence[SkippedRecord], n_read: int, n_rows: int, max_bad_share: float
 ) -> TooManyBadRecordsError:
     """The error that ends a reading loop, with the first few reasons."""
     reasons = "; ".join(f"{bad.record_id}: {bad.message.splitlines()[0]}" for bad in skipped[:3])
@@ -354,7 +308,7 @@ def _too_many(
         f"{len(skipped)} of the first {len(skipped) + n_read} records are unreadable ({reasons})",
         file=folder,
         field="max_bad_share",
-        expected=f"at most {options.max_bad_share:g} of {n_rows} records",
+        expected=f"at most {max_bad_share:g} of {n_rows} records",
         fix=(
             "fetch the missing files, or pass only_present=True to read only the records whose files are here"
             if absent
@@ -363,7 +317,8 @@ def _too_many(
     )
 
 
-def _file_of(row: RecordRow) -> Path:
+def file_of(row: RecordRow) -> Path:
+    """The file that holds a row's signal."""
     return row.path.parent / f"{row.path.name}{row.suffix}"
 
 

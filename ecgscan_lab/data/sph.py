@@ -13,10 +13,10 @@ from typing import Any
 
 from ecgscan_lab.data.cohort import existing_folder
 from ecgscan_lab.data.published_splits import draw_splits, find_files, reading_options
-from ecgscan_lab.data.reading import RecordRow, load_rows
+from ecgscan_lab.data.reading import RecordRow
+from ecgscan_lab.data.record_tables import RecordTable, cohort_loader
 from ecgscan_lab.data.tables import read_table
 from ecgscan_lab.errors import TableError
-from ecgscan_lab.types import Cohort
 
 _CODE = re.compile(r"[0-9]{1,3}(?:\+[0-9]{1,3})*")
 _ECG_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -41,6 +41,7 @@ _WORDS = {
 }
 
 
+@cohort_loader
 def load_sph(
     folder: str | PathLike[str],
     *,
@@ -49,7 +50,7 @@ def load_sph(
     n_records: int | None = None,
     seed: int = 0,
     **reading: Any,
-) -> Cohort:
+) -> RecordTable:
     """Load SPH from its published folder.
 
     Args:
@@ -83,7 +84,7 @@ def load_sph(
     tasks = {"aha": tuple(classes)} if table.exists() else {}
     words = {name: text for name, text in (_WORDS | _read_words(root / "code.csv")).items() if name in classes}
     placed = draw_splits(rows, seed)
-    return load_rows("sph", root, placed, tasks, options, n_records=n_records, seed=seed, descriptions=words)
+    return RecordTable("sph", root, placed, tasks, options, n_records=n_records, seed=seed, descriptions=words)
 
 
 def aha_statements(text: str) -> tuple[str, ...]:

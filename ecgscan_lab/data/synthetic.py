@@ -51,6 +51,17 @@ _FORM_CODES = {"acute": "ACUTE", "recent": "RECENT", "old": "OLD", "strain": "ST
 
 
 @dataclass(frozen=True, eq=False)
+class Visit:
+    """One recording before it is drawn: whose it is, and which of theirs."""
+
+    record_id: str
+    patient: Patient
+    number: int
+    fs_hz: float
+    duration_s: float
+
+
+@dataclass(frozen=True, eq=False)
 class _Rhythm:
     """The beats of one recording and what the atria do between them."""
 
@@ -131,6 +142,23 @@ def synthetic_cohort(n_records: int = 2000, seed: int = 0, *, fs_hz: float = 100
     records = tuple(synthetic_records(n_records, seed, fs_hz=fs_hz, duration_s=duration_s))
     named = {code: DESCRIPTIONS[code] for classes in TASKS.values() for code in classes}
     return Cohort("synthetic", records, dict(TASKS), data_sha256=hash_records(records), descriptions=named)
+
+
+def synthetic_visits(n: int, seed: int = 0, *, fs_hz: float = 500.0, duration_s: float = 10.0) -> list[Visit]:
+    """The recordings that `synthetic_records` would draw of the same arguments, for `draw_visit`, one by one.
+
+    Raises:
+        ArgumentError: as `synthetic_records`.
+    """
+    _check(n, seed, fs_hz, duration_s)
+    return [
+        Visit(f"synthetic-{seed}-{i:06d}", patient, visit, fs_hz, duration_s) for i, patient, visit in _visits(n, seed)
+    ]
+
+
+def draw_visit(visit: Visit) -> EcgRecord:
+    """Draw one recording of `synthetic_visits`."""
+    return _record(visit.patient, visit.number, visit.record_id, visit.fs_hz, visit.duration_s, noise=True)
 
 
 def _check(n: int, seed: int, fs_hz: float, duration_s: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 
@@ -16,6 +16,8 @@ from ecgscan_lab.losses.lead_consistency import Goldberger, rule_loss, violation
 from ecgscan_lab.losses.reconstruction import mse_loss, visibility_weights
 from ecgscan_lab.losses.waveform import correlation_loss, spectral_loss
 from ecgscan_lab.types import Features, LossOutput
+
+GramAnchor = Literal["image", "text", "signal"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Weights:
         w_correlation: weight of the correlation loss within the reconstruction loss; 0 in the paper, which has none.
         w_spectral: weight of the spectral loss within the reconstruction loss; 0 in the paper, which has none.
         hidden_weight: what a sample that the page does not show counts in L_mse and L_correlation; 1 in the paper.
+        gram_label_smoothing: of the Gram loss alone; None takes `label_smoothing`. The paper leaves it open.
+        gram_anchor: the modality that stays while the other two are exchanged: "image" (the order of the paper's
+            arguments), "text" or "signal".
 
     Raises:
         ArgumentError: a weight is negative or not finite, or an option is unknown; `field` names it.
@@ -50,6 +55,8 @@ class Weights:
     w_correlation: float = 0.0
     w_spectral: float = 0.0
     hidden_weight: float = 1.0
+    gram_label_smoothing: float | None = None
+    gram_anchor: GramAnchor = "image"
 
     @classmethod
     def paper(cls) -> Weights:
@@ -62,7 +69,10 @@ class Weights:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ArgumentError(f"{name} is {getattr(self, name)}", field=name, expected="a finite number >= 0")
         check_label_smoothing(self.label_smoothing)
-        for name, known in (("gram_kind", get_args(GramKind)), ("goldberger", get_args(Goldberger))):
+        if self.gram_label_smoothing is not None:
+            check_label_smoothing(self.gram_label_smoothing)
+        options = {"gram_kind": GramKind, "goldberger": Goldberger, "gram_anchor": GramAnchor}
+        for name, known in ((name, get_args(words)) for name, words in options.items()):
             if getattr(self, name) not in known:
                 raise ArgumentError(
                     f"unknown {name} {getattr(self, name)!r}", field=name, expected=f"one of {', '.join(known)}"
@@ -125,21 +135,23 @@ def objective(
     contrastive = contrastive_loss(
         features.image, features.text, features.logit_scale, label_smoothing=smoothing, text_ids=text_ids
     )
+    gram_smoothing = smoothing if weights.gram_label_smoothing is None else weights.gram_label_smoothing
     gram = gram_loss(
-        features.image,
-        features.text,
-        features.signal,
+        *_anchor_first(features, weights.gram_anchor),
         features.gram_logit_scale,
-        label_smoothing=smoothing,
+        label_smoothing=gram_smoothing,
         kind=weights.gram_kind,
         text_ids=text_ids,
     )
-    floor = smoothed_floor(len(features.image), smoothing) if text_ids is None else report_floor(text_ids, smoothing)
+    floor, gram_floor = (
+        smoothed_floor(len(features.image), amount) if text_ids is None else report_floor(text_ids, amount)
+        for amount in (smoothing, gram_smoothing)
+    )
     parts = {
         "contrastive": contrastive,
         "contrastive_above_floor": contrastive - floor,
         "gram": gram,
-        "gram_above_floor": gram - floor,
+        "gram_above_floor": gram - gram_floor,
     }
     terms = [(weights.alpha, contrastive), (weights.theta, gram)]
     if features.reconstruction_mv is not None:
@@ -147,6 +159,14 @@ def objective(
         parts |= reconstruction
         terms.append((weights.beta, reconstruction["reconstruction"]))
     return LossOutput(total=_weighted_sum(terms), parts=parts)
+
+
+def _anchor_first(features: Features, anchor: GramAnchor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Image, text and signal, the anchor in front."""
+    image, text, signal = features.image, features.text, features.signal
+    if anchor == "image":
+        return image, text, signal
+    return (text, image, signal) if anchor == "text" else (signal, image, text)
 
 
 def _reconstruction_parts(

@@ -17,7 +17,7 @@ from ecgscan_lab.losses.reconstruction import mse_loss
 from ecgscan_lab.train.precision import autocast, pick_device
 from ecgscan_lab.train.recipes import Recipe
 from ecgscan_lab.train.schedule import adamw, learning_rate, take_step
-from ecgscan_lab.types import Cohort, History
+from ecgscan_lab.types import History, TrainingData
 
 __all__ = ["encode_signals", "fit_teacher"]
 
@@ -36,7 +36,7 @@ class _TeacherHeads(nn.Module):
 
 
 def fit_teacher(
-    cohort: Cohort,
+    cohort: TrainingData,
     text_features: np.ndarray,
     recipe: Recipe,
     seed: int,
@@ -73,7 +73,7 @@ def fit_teacher(
 
     def make(step: int) -> tuple[int, torch.Tensor, torch.Tensor]:
         indices, _ = step_indices(train, recipe.teacher_batch, seed, step)
-        return step, torch.from_numpy(cohort.signals_mv[indices]), torch.from_numpy(text_features[indices])
+        return step, torch.from_numpy(cohort.read_signals_mv(indices)), torch.from_numpy(text_features[indices])
 
     for step, signals_mv, texts in ahead(make, range(recipe.teacher_steps)):
         masked = torch.rand(signals_mv.shape[0], signals_mv.shape[2] // tower.patch, generator=generator) < MASK_SHARE

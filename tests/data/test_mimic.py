@@ -19,6 +19,7 @@ from ecgscan_lab.data.mimic import (
 )
 from ecgscan_lab.data.reading import SHARED_PATIENTS, RecordRow
 from ecgscan_lab.data.reports import clean_report, texts_of
+from ecgscan_lab.data.store import build_store
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, SplitError, TableError
 from ecgscan_lab.leads import limb_law_residuals
 
@@ -228,3 +229,16 @@ def test_arguments_are_checked(folder):
         assert raised.value.field in keyword
     with pytest.raises(SplitError):
         load_mimic(folder, only=["40689250"])
+
+
+@pytest.mark.parametrize("how", [{}, {"split": "records"}, {"n_records": 12, "seed": 3}])
+def test_a_store_of_it_holds_what_the_loader_reads(folder, tmp_path, how):
+    how = {"max_bad_share": 0.5, **how}
+    store = build_store(f"mimic:{folder}", tmp_path / "store", shard_size=8, **how)
+    cohort = load_mimic(folder, **how)
+    assert store.record_ids.tolist() == [record.record_id for record in cohort.records]
+    assert store.reports() == [record.report for record in cohort.records]
+    assert store.splits.tolist() == [record.split for record in cohort.records]
+    assert store.repairs == cohort.repairs
+    assert [bad.record_id for bad in store.skipped] == [bad.record_id for bad in cohort.skipped]
+    assert np.abs(store.read_signals_mv(np.arange(len(store))) - cohort.signals_mv).max() <= 0.0005 + 1e-6

@@ -14,7 +14,7 @@ from ecgscan_lab.data.cpsc import CPSC_CLASSES, load_cpsc
 from ecgscan_lab.data.csn import CSN_CLASSES, csn_acronyms, csn_labels, load_csn
 from ecgscan_lab.data.snomed import challenge_labels, csn_statements, scored_classes, snomed_codes
 from ecgscan_lab.data.sph import aha_statements, load_sph
-from ecgscan_lab.errors import ArgumentError, SplitError, TableError
+from ecgscan_lab.errors import ArgumentError, SplitError, StoreError, TableError
 
 
 def write_csv(path, columns, lines):
@@ -329,7 +329,7 @@ def test_sph_statements_patients_and_words(tmp_path, ecg):
 @pytest.mark.parametrize("kind", sorted(set(FOLDER_KINDS) - {"ptbxl", "cohort"}))
 def test_an_empty_or_absent_folder_is_a_typed_error(tmp_path, kind):
     for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises((TableError, SplitError)):
+        with pytest.raises((TableError, SplitError, StoreError)):
             load_cohort(f"{kind}:{folder}")
     assert f"{kind}:FOLDER" in known_sources()
 

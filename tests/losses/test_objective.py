@@ -186,3 +186,35 @@ def test_bad_weights_are_named(change):
     with pytest.raises(ArgumentError) as refused:
         Weights(**change)
     assert refused.value.field == next(iter(change))
+
+
+def _three(seed: int = 0) -> Features:
+    return Features(*torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(seed)))
+
+
+@pytest.mark.parametrize("anchor", ["image", "text", "signal"])
+def test_the_anchor_is_the_modality_that_stays(anchor):
+    features = _three()
+    others = [name for name in ("image", "text", "signal") if name != anchor]
+    wanted = gram_loss(
+        getattr(features, anchor), *(getattr(features, name) for name in others), 14.3, label_smoothing=0.1
+    )
+    assert torch.equal(objective(features, Weights(gram_anchor=anchor)).parts["gram"], wanted)
+    if anchor != "image":
+        assert not torch.isclose(wanted, objective(features).parts["gram"])
+
+
+def test_the_gram_loss_may_be_smoothed_otherwise():
+    features = _three()
+    plain, other = objective(features), objective(features, Weights(gram_label_smoothing=0.3))
+    assert torch.equal(plain.parts["contrastive"], other.parts["contrastive"])
+    alike = objective(features, Weights(label_smoothing=0.3))
+    for name in ("gram", "gram_above_floor"):
+        assert torch.equal(other.parts[name], alike.parts[name])
+        assert not torch.isclose(other.parts[name], plain.parts[name])
+
+
+@pytest.mark.parametrize("change", [{"gram_anchor": "report"}, {"gram_label_smoothing": 1.5}])
+def test_an_unknown_anchor_or_smoothing_is_refused(change):
+    with pytest.raises(ArgumentError):
+        Weights(**change)

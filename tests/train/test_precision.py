@@ -7,7 +7,8 @@ import contextlib
 import pytest
 import torch
 
-from ecgscan_lab.train.precision import autocast, pick_device
+from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.train.precision import autocast, loss_scaler, pick_device, pick_precision
 
 ASKS = "_is_avx512_bf16_supported"
 
@@ -45,3 +46,28 @@ def test_a_gpu_that_emulates_bfloat16_stays_in_float32(monkeypatch):
 
 def test_another_device_stays_in_float32():
     assert isinstance(autocast(torch.device("mps")), contextlib.nullcontext)
+
+
+@pytest.mark.parametrize(
+    ("native", "picked"), [(True, "bf16"), (False, "fp16")], ids=["A100", "T4, which says yes and emulates"]
+)
+def test_a_gpu_trains_in_what_it_has(monkeypatch, native, picked):
+    def supported(including_emulation=True):
+        return native or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert pick_precision(torch.device("cuda")) == picked
+    assert pick_precision(torch.device("cuda"), "fp32") == "fp32"
+
+
+def test_float16_needs_a_gpu():
+    with pytest.raises(ArgumentError) as caught:
+        pick_precision(torch.device("cpu"), "fp16")
+    assert caught.value.field == "precision"
+
+
+def test_only_float16_scales_its_loss(monkeypatch):
+    made = []
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda device: made.append(device) or "scaler")
+    assert [loss_scaler(precision) for precision in ("fp32", "bf16", "fp16")] == [None, None, "scaler"]
+    assert made == ["cuda"]

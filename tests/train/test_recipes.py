@@ -9,7 +9,18 @@ import pytest
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.objective import Weights
-from ecgscan_lab.train.recipes import PROFILES, Recipe, recipe_for, records_for
+from ecgscan_lab.train.recipe import GROUPS, OPEN_IN_PAPER, recipe_differences
+from ecgscan_lab.train.recipes import (
+    PROFILES,
+    Recipe,
+    paper,
+    paper_plus,
+    quick,
+    read_recipe,
+    recipe_for,
+    records_for,
+    tiny,
+)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -62,3 +73,94 @@ def test_an_unknown_profile_is_refused():
         with pytest.raises(ArgumentError, match="fast") as caught:
             ask()
         assert caught.value.expected == "one of smoke, quick, full"
+
+
+ALL = {"tiny": tiny(), "quick": quick(17_000), "paper": paper(), "paper_plus": paper_plus()}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_recipe_survives_json_and_a_file(name, tmp_path):
+    recipe = ALL[name]
+    assert recipe.name == name
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.as_dict()))) == recipe
+    (tmp_path / "r.json").write_text(json.dumps(recipe.as_dict()))
+    assert read_recipe(tmp_path / "r.json") == recipe
+
+
+def test_the_paper_is_what_the_paper_says():
+    recipe = paper()
+    assert (recipe.lora_rank, recipe.lora_alpha, recipe.tower_trains) == (16, 32, "lora")
+    assert (recipe.image_tower, recipe.text_tower, recipe.signal_teacher) == ("clip-vit-l-14-336", "medcpt", "d-beta")
+    assert (recipe.decoder_dim, recipe.decoder_layers, recipe.decoder_heads, recipe.samples_per_query) == (
+        768,
+        12,
+        12,
+        8,
+    )
+    assert (recipe.d_shared, recipe.batch_size, recipe.lr, recipe.steps, recipe.warmup_share) == (
+        768, 80, 5e-4, 50_000, 0.1,
+    )  # fmt: skip
+    assert recipe.weights == Weights.paper()
+    cures = (recipe.multi_positive, recipe.cross_attention, recipe.independent_leads, recipe.weight_average)
+    assert not any(cures)
+
+
+def test_our_cures_are_what_differs_and_the_budget_is_the_papers():
+    ours, theirs = paper_plus(), paper()
+    changed = {line.partition(":")[0] for line in recipe_differences(ours.as_dict(), theirs.as_dict())}
+    assert changed == {
+        "name", "size", "tower_size", "weights.gram_kind", "weights.hidden_weight", "multi_positive",
+        "cross_attention", "independent_leads", "weight_average",
+    }  # fmt: skip
+    assert all(side % 14 == 0 for side in ours.tower_size)
+
+
+def test_every_field_is_printed_once_and_every_open_choice_exists():
+    names = [name for group in GROUPS.values() for name in group.split()]
+    fields = {field.name for field in dataclasses.fields(Recipe)}
+    assert sorted(names) == sorted(fields - {"name"})
+    assert fields >= OPEN_IN_PAPER
+    text = str(paper())
+    assert all(name in text for name in names)
+    assert "mask_share" in next(line for line in text.splitlines() if "°" in line and "mask_share" in line)
+    assert "gram_kind signed_plane_distance" in str(paper_plus())
+
+
+def test_a_page_shows_words_as_words():
+    shown = Recipe("<script>", text_tower="<b>")._repr_html_()
+    assert "<script>" not in shown
+    assert "<b>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"colour": 1}, "colour"),
+        ({"weights": {"colour": 1}}, "colour"),
+        ({"precision": "half"}, "precision"),
+        ({"signal_unit": "volts"}, "signal_unit"),
+        ({"steps": 0}, "steps"),
+        ({"steps": 1.5}, "steps"),
+        ({"steps": True}, "steps"),
+        ({"batch_size": "many"}, "batch_size"),
+        ({"micro_batch": 0}, "micro_batch"),
+        ({"lr": float("nan")}, "lr"),
+        ({"clip_norm": 0}, "clip_norm"),
+        ({"weight_average": 1.0}, "weight_average"),
+        ({"degrade": "mud"}, "degrade"),
+        ({"size": 48}, "size"),
+    ],
+    ids=str,
+)
+def test_a_wrong_field_is_named(change, field):
+    with pytest.raises(ArgumentError) as caught:
+        Recipe.from_dict({"name": "mine", **change})
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", "\x00"])
+def test_a_file_that_is_no_recipe_is_refused(tmp_path, text):
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(ArgumentError):
+        read_recipe(tmp_path / "r.json")

@@ -1,0 +1,168 @@
+"""Features of the frozen towers for a whole data set, computed once and kept on disk by what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ecgscan_lab.batch import FrozenFeatures
+from ecgscan_lab.data.reports import clean_report, texts_of
+from ecgscan_lab.encoders.signal_features import encode_signals
+from ecgscan_lab.encoders.teachers import signal_teacher
+from ecgscan_lab.encoders.text import cached_text_features, text_tower
+from ecgscan_lab.errors import ArgumentError, CheckpointError
+from ecgscan_lab.train.recipe import Recipe
+from ecgscan_lab.train.teacher import fit_teacher
+from ecgscan_lab.types import TrainingData
+
+_VERSION = 1
+_AT_A_TIME = 4096
+_ARRAYS = ("signal", "text", "text_ids")
+
+
+def prepare_frozen(
+    data: TrainingData,
+    recipe: Recipe,
+    cache: Path | str,
+    *,
+    seed: int = 0,
+    say: Callable[[str], object] = lambda line: None,
+) -> FrozenFeatures:
+    """Text and teacher features of every record, as memory maps of files.
+
+    A folder of the cache is named by a hash of data, towers and options; one that is there is used as it is, one that
+    was interrupted is made again.
+
+    Args:
+        data: the records.
+        recipe: names the text tower and the signal teacher; "tiny" trains a teacher first, on the training split.
+        cache: folder for the features.
+        seed: of texts written from labels, and of the tiny teacher.
+        say: told what is being done.
+
+    Raises:
+        ArgumentError: unknown tower, or a teacher whose features are not `d_shared` wide.
+        CheckpointError, FetchError, LicenceError, MissingExtraError: see the towers.
+    """
+    if recipe.signal_teacher != "tiny" and recipe.teacher_weights is None:
+        raise ArgumentError(
+            f"{recipe.signal_teacher} without its weights would teach noise",
+            field="teacher_weights",
+            expected="a file that encoders.teachers.convert_teacher wrote",
+            fix=f"ecgscan-lab data show {recipe.signal_teacher} says where the weights are",
+        )
+    folder = Path(cache) / _key(data, recipe, seed)
+    if not (folder / "facts.json").is_file():
+        say(f"computing features of the frozen towers for {len(data):,} records")
+        _make(folder, data, recipe, seed, say)
+    try:
+        signal, text, ids = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"cached features cannot be read: {error}", file=folder, field="cache", fix="remove the folder"
+        ) from error
+    if signal.shape[1] != recipe.d_shared:
+        raise ArgumentError(
+            f"the teacher's features are {signal.shape[1]} wide, the recipe's shared space {recipe.d_shared}",
+            field="d_shared",
+            expected=str(signal.shape[1]),
+        )
+    say(f"features of the frozen towers: {folder}")
+    return FrozenFeatures(signal, text, ids)
+
+
+def _make(folder: Path, data: TrainingData, recipe: Recipe, seed: int, say: Callable[[str], object]) -> None:
+    """Write the arrays beside their place, then rename the folder: it is there whole or not at all."""
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        texts = read_texts(data, seed)
+        tower = make_text_tower(recipe)
+        features, ids = cached_text_features(tower, texts, folder.parent / "texts")
+        say(f"text tower {tower.name}: {len(texts):,} texts, {len(features):,} distinct")
+        np.save(unfinished / "text_ids.npy", ids.astype(np.int64), allow_pickle=False)
+        text = _map(unfinished / "text.npy", (len(data), features.shape[1]))
+        for start in range(0, len(data), _AT_A_TIME):
+            text[start : start + _AT_A_TIME] = features[ids[start : start + _AT_A_TIME]]
+        text.flush()
+        encode = _teacher(data, text, recipe, seed, say)
+        signal = None
+        for start in range(0, len(data), _AT_A_TIME):
+            rows = encode(data.read_signals_mv(np.arange(start, min(start + _AT_A_TIME, len(data)))))
+            if signal is None:
+                signal = _map(unfinished / "signal.npy", (len(data), rows.shape[1]))
+            signal[start : start + len(rows)] = rows
+            say(f"teacher {recipe.signal_teacher}: {start + len(rows):,} of {len(data):,} signals")
+        if signal is not None:
+            signal.flush()
+        (unfinished / "facts.json").write_text(json.dumps(_facts(data, recipe, seed), indent=2), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    except OSError as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise CheckpointError(
+            f"cannot write the features ({error.strerror or error})", file=folder, field="cache",
+            fix="make room on the disk, or name another folder",
+        ) from error  # fmt: skip
+
+
+def read_texts(data: TrainingData, seed: int) -> list[str]:
+    """One text a record: its report, cleaned, else one written from its labels where the data can say them."""
+    if hasattr(data, "records"):
+        return texts_of(data, seed=seed)  # type: ignore[arg-type]
+    texts = getattr(data, "texts", None) or getattr(data, "reports", None)
+    if texts is None:
+        raise ArgumentError("these data have no reports", field="data", expected="a Cohort or a record store")
+    cleaned: dict[str, str] = {}
+    return [cleaned.setdefault(report, clean_report(report)) for report in texts()]
+
+
+def make_text_tower(recipe: Recipe) -> Any:
+    """The recipe's text tower."""
+    return text_tower(
+        recipe.text_tower, recipe.text_weights, pooling=recipe.text_pooling, max_tokens=recipe.text_max_tokens
+    )
+
+
+def _teacher(
+    data: TrainingData, text: np.ndarray, recipe: Recipe, seed: int, say: Callable[[str], object]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Signals in mV -> features of the teacher."""
+    if recipe.signal_teacher == "tiny":
+        say(f"training the tiny signal teacher for {recipe.teacher_steps} steps")
+        teacher: Any = fit_teacher(data, np.asarray(text), recipe, seed)[0]
+    else:
+        teacher = signal_teacher(recipe.signal_teacher, recipe.teacher_weights, lead_order=recipe.teacher_lead_order)
+    return lambda signals_mv: encode_signals(teacher, signals_mv, data.fs_hz)
+
+
+def _map(path: Path, shape: Sequence[int]) -> np.memmap:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=tuple(shape))
+
+
+def _facts(data: TrainingData, recipe: Recipe, seed: int) -> dict[str, Any]:
+    names = "text_tower text_weights text_pooling text_max_tokens signal_teacher teacher_weights".split()
+    names.append("teacher_lead_order")
+    if recipe.signal_teacher == "tiny":
+        names += "d_shared teacher_steps teacher_batch teacher_lr warmup_share weight_decay clip_norm".split()
+    values = recipe.as_dict()
+    stamps = {
+        name: [path.stat().st_size, path.stat().st_mtime_ns]
+        for name in ("text_weights", "teacher_weights")
+        if values[name] and (path := Path(values[name])).exists()
+    }
+    return {
+        "version": _VERSION, "data_sha256": data.data_sha256, "seed": seed, "files": stamps,
+        **{name: values[name] for name in names},
+    }  # fmt: skip
+
+
+def _key(data: TrainingData, recipe: Recipe, seed: int) -> str:
+    return hashlib.sha256(json.dumps(_facts(data, recipe, seed), sort_keys=True).encode()).hexdigest()[:24]
