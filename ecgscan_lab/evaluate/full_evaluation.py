@@ -24,7 +24,7 @@ from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.encoders.text import text_tower
 from ecgscan_lab.errors import EcgScanLabError, LabelError, SplitError
 from ecgscan_lab.evaluate.cache import weights_sha256
-from ecgscan_lab.evaluate.embedding import embed_images
+from ecgscan_lab.evaluate.embedding import embed_images, recipe_page
 from ecgscan_lab.evaluate.feature_table import FeatureTable, write_features
 from ecgscan_lab.evaluate.judgement import labelled
 from ecgscan_lab.evaluate.probe_table import FractionRow, ProbeTable, Protocol, probe_fractions
@@ -166,7 +166,7 @@ def evaluate_encoders(
         model, facts = (None, {}) if checkpoint is None else load_model(Path(checkpoint))
     asked = _asked(cohort, tasks)
     with _stage("embed", seconds, say):
-        features, table = _embed(cohort, model, checkpoint, cache, batch_size, seed)
+        features, table = _embed(cohort, model, checkpoint, facts, cache, batch_size, seed)
     probes: dict[str, ProbeTable] = {}
     for task in asked:
         with _stage(f"probe {task}", seconds, say):
@@ -227,6 +227,7 @@ def _embed(
     cohort: Cohort,
     model: EcgScanModel | None,
     checkpoint: str | PathLike[str] | None,
+    facts: Mapping[str, Any],
     cache: str | PathLike[str] | None,
     batch_size: int,
     seed: int,
@@ -235,7 +236,7 @@ def _embed(
     tower: nn.Module = TinyImageTower() if model is None else model.tower
     towers = {} if model is None else {ENCODER: tower}
     together = SideBySide({**towers, RANDOM: fresh_weights(tower, seed)})
-    table = embed_images(cohort, together, batch_size=batch_size, cache=cache)
+    table = embed_images(cohort, together, record_page=recipe_page(None, facts), batch_size=batch_size, cache=cache)
     features = {name: np.ascontiguousarray(table.features[:, part]) for name, part in together.parts.items()}
     first: nn.Module = together.towers[0] if model is None else model
     provenance = {

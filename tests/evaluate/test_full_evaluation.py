@@ -18,6 +18,7 @@ from ecgscan_lab.evaluate.feature_table import read_features
 from ecgscan_lab.evaluate.full_evaluation import ENCODER, RANDOM, evaluate_encoders
 from ecgscan_lab.evaluate.probe_table import probe_fractions
 from ecgscan_lab.evaluate.rivals import PIXELS, SideBySide, fresh_weights
+from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,20 @@ def test_the_table_is_that_of_the_checkpoints_own_features_with_both_rivals(foun
     )  # fmt: skip
     assert rows[1].macro_auroc == pytest.approx(alone.rows[0].macro_auroc)
     assert rows[1].ci95 == pytest.approx(alone.rows[0].ci95)
+
+
+def test_records_are_drawn_on_the_page_of_the_checkpoints_recipe(cohort, tiny_checkpoint, tmp_path):
+    tensors, facts = load_checkpoint(tiny_checkpoint)
+    save_checkpoint(
+        tmp_path / "other.safetensors", tensors, {**facts, "recipe": {**facts["recipe"], "page": "standard"}}
+    )
+    few = dataclasses.replace(cohort, records=cohort.records[:70])
+    own = embed_images(few, tmp_path / "other.safetensors")
+    assert np.abs(own.features - embed_images(few, tiny_checkpoint).features).max() > 1e-2
+    found = evaluate_encoders(
+        few, tmp_path / "other.safetensors", tasks=["superclass"], fractions=[100], n_bootstrap=5
+    )  # fmt: skip
+    np.testing.assert_allclose(found.features.features, own.features, atol=1e-4)
 
 
 def test_everything_is_written_and_the_written_figures_are_the_found_ones(found):
