@@ -18,6 +18,7 @@ from ecgscan_lab.data.commands import add_data_verb, run_data
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError
 from ecgscan_lab.evaluate.commands import add_probe_verb, run_probe
 from ecgscan_lab.evaluate.embed_commands import add_embed_verb, add_zeroshot_verb, run_embed, run_zeroshot
+from ecgscan_lab.evaluate.evaluate_commands import add_evaluate_verb, run_evaluate
 from ecgscan_lab.nb.judgements import is_judgement, judgement_rows
 from ecgscan_lab.nb.tables import format_value
 from ecgscan_lab.train.commands import add_pretrain_verb, run_pretrain
@@ -157,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     add_embed_verb(commands, common, lambda args: run_embed(args, print))
     add_probe_verb(commands, common, lambda args: run_probe(args, print))
     add_zeroshot_verb(commands, common, lambda args: run_zeroshot(args, print))
+    add_evaluate_verb(commands, common, lambda args: run_evaluate(args, print))
 
     notebooks = commands.add_parser(
         "notebooks", parents=[common], help="build notebooks from their sources, or check them"

@@ -7,10 +7,12 @@ judge         the figures of a run
 result        `Comparison`: table, differences, verdicts
 log           JSON lines that gather runs over time
 experiment    `compare_losses`
+ablations     the objective taken apart, the towers exchanged
 """
 
 from __future__ import annotations
 
+from ecgscan_lab.compare.ablations import Variant, ablate, ablate_objective, ablate_towers
 from ecgscan_lab.compare.experiment import compare_losses, toy_embeddings
 from ecgscan_lab.compare.judge import METRICS
 from ecgscan_lab.compare.log import read_comparisons
@@ -25,6 +27,10 @@ __all__ = [
     "Difference",
     "Run",
     "Rung",
+    "Variant",
+    "ablate",
+    "ablate_objective",
+    "ablate_towers",
     "compare_losses",
     "read_comparisons",
     "rung_for",

@@ -92,7 +92,7 @@ def compare_losses(
     """
     chosen = rung if isinstance(rung, Rung) else rung_for(rung)
     functions = _resolved(losses, baseline)
-    asked = _checked_seeds(seeds)
+    asked = checked_seeds(seeds)
     decoder = any("reconstruction_mv" in fields_read(function, 0) for function in functions.values())
     stage = _stage(chosen, data, task, decoder, cache, say)
     _rehearse(functions, chosen, stage)
@@ -216,7 +216,12 @@ def _resolved(losses: Mapping[str, Loss] | Sequence[str], baseline: str | None) 
     return {first: functions[first], **functions}
 
 
-def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds as whole numbers.
+
+    Raises:
+        ArgumentError: fewer than three, one twice, or one that is no whole number of at least 0.
+    """
     whole = [isinstance(seed, (int, np.integer)) and not isinstance(seed, bool) and seed >= 0 for seed in seeds]
     if len(set(seeds)) != len(seeds) or len(seeds) < LEAST_SEEDS or not all(whole):
         raise ArgumentError(

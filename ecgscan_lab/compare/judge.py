@@ -23,12 +23,14 @@ class Metric(NamedTuple):
     meaning: str
 
 
+FEW_LABELS = "few_label_auroc"  # the one figure that not every comparison asks for
 METRICS: dict[str, Metric] = {
     "text_recall_at_10": Metric("page finds report, recall@10 (%)", 1, "a report that reads the same is a hit"),
     "text_median_rank": Metric("page finds report, median rank", -1, "rank of the first hit among all test reports"),
     "signal_recall_at_10": Metric("page finds signal, recall@10 (%)", 1, "its own recording among all test recordings"),
     "signal_median_rank": Metric("page finds signal, median rank", -1, "rank of its own recording"),
     "probe_auroc": Metric("linear probe, AUROC (%)", 1, "labels fitted on frozen image features"),
+    FEW_LABELS: Metric("linear probe with few labels, AUROC (%)", 1, "mean over draws of the labelled records"),
     "zero_shot_auroc": Metric("zero-shot, AUROC (%)", 1, "cosine to class prompts, no label fitted"),
     "alignment": Metric("alignment, page to report", 0, "mean squared distance of partners, 0 to 4"),
     "uniformity": Metric("uniformity of pages", 0, "lower is more spread, 0 is collapsed"),
@@ -49,6 +51,8 @@ class Cases:
         patients: patient of each record `[record]`.
         text_ids: equal for equal texts `[record]`.
         fixed: whether every seed is judged on the same test patients; else seeds cover that luck, too.
+        few_labels: percent of the training labels that a second probe is fitted on; None fits none.
+        label_draws: draws of those labelled records, the same ones for every run.
     """
 
     targets: np.ndarray
@@ -56,6 +60,8 @@ class Cases:
     patients: np.ndarray
     text_ids: np.ndarray
     fixed: bool = True
+    few_labels: float | None = None
+    label_draws: int = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +92,23 @@ def judge(embedded: Embedded, cases: Cases, n_bootstrap: int) -> Judgement:
         n_bootstrap: resamples of the test patients, the same ones for every run.
 
     Returns:
-        Every entry of `METRICS` but the two that training itself gives. Resampled are retrieval and the two AUROCs;
-        geometry is that of the embedding as it is.
+        Every entry of `METRICS` but the two that training itself gives, and the probe with few labels only where
+        `cases` asks for it. Resampled are retrieval and the AUROCs; geometry is that of the embedding as it is.
     """
     test = np.flatnonzero(cases.split == "test")
     n_bootstrap = n_bootstrap if cases.fixed else 1
     metrics, draws = _retrieved(embedded, cases, test, n_bootstrap)
-    for name, (value, resampled) in {
+    aurocs = {
         "probe_auroc": _probed(embedded, cases, n_bootstrap),
         "zero_shot_auroc": _zero_shot(embedded, cases, test, n_bootstrap),
-    }.items():
+    }
+    if cases.few_labels is not None:
+        drawn = [_probed(embedded, cases, n_bootstrap, cases.few_labels / 100.0, i) for i in range(cases.label_draws)]
+        known = [one for _, one in drawn if one is not None]
+        # A draw without a label that varies is no draw: then the figure is not known, rather than that of the others.
+        whole = np.mean(known, axis=0) if len(known) == len(drawn) else None
+        aurocs[FEW_LABELS] = float(np.mean([value for value, _ in drawn])), whole
+    for name, (value, resampled) in aurocs.items():
         metrics[name] = value
         if resampled is not None:
             draws[name] = resampled
@@ -124,12 +137,15 @@ def _retrieved(
     return metrics, draws
 
 
-def _probed(embedded: Embedded, cases: Cases, n_bootstrap: int) -> tuple[float, np.ndarray | None]:
+def _probed(
+    embedded: Embedded, cases: Cases, n_bootstrap: int, fraction: float = 1.0, draw: int = 0
+) -> tuple[float, np.ndarray | None]:
     rows = np.flatnonzero(cases.targets.any(axis=1))
     try:
         probe = linear_probe(
-            embedded.probed[rows], cases.targets[rows], cases.split[rows], cases.patients[rows], n_bootstrap=1
-        )
+            embedded.probed[rows], cases.targets[rows], cases.split[rows], cases.patients[rows],
+            label_fraction=fraction, fraction_seed=draw, n_bootstrap=1,
+        )  # fmt: skip
         patients = cases.patients[rows][probe.test_index]
         draws = bootstrap_macro_auroc(probe.targets, probe.scores, patients, n_bootstrap=n_bootstrap)
     except EcgScanLabError:  # no label with both values, or a single patient

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecgscan_lab.compare.judge import METRICS
+from ecgscan_lab.compare.judge import FEW_LABELS, METRICS
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.evaluate.paired import seed_interval
 
@@ -83,6 +83,7 @@ class Comparison:
         runs: one a loss and seed, in the order they were made.
         found: one a loss other than the baseline and figure.
         settings: of the rung, for the record.
+        what: what the rows are, in the plural.
     """
 
     rung: str
@@ -93,6 +94,7 @@ class Comparison:
     runs: tuple[Run, ...] = field(repr=False)
     found: tuple[Difference, ...] = field(repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    what: str = "losses"
 
     @property
     def baseline(self) -> str:
@@ -122,10 +124,12 @@ class Comparison:
 
     def table(self) -> pd.DataFrame:
         """Mean over seeds of every figure, one row a loss; `runs` counts those that went well."""
+        few = any(FEW_LABELS in run.metrics for run in self.runs)
+        names = [name for name in METRICS if few or name != FEW_LABELS]
         rows = []
         for loss in self.losses:
             good = [run for run in self.runs if run.loss == loss and run.status == "ok"]
-            means = {name: _mean([run.metrics.get(name, math.nan) for run in good]) for name in METRICS}
+            means = {name: _mean([run.metrics.get(name, math.nan) for run in good]) for name in names}
             rows.append({"loss": loss, "runs": len(good), **means})
         return pd.DataFrame(rows).set_index("loss")
 
@@ -160,6 +164,7 @@ class Comparison:
                 for d in self.found
             ],
             "settings": dict(self.settings),
+            "what": self.what,
         }
 
     def to_json(self) -> str:
@@ -187,7 +192,7 @@ class Comparison:
             found = tuple(Difference(**{**d, **{name: _number(d[name]) for name in limits}}) for d in facts["found"])
             return cls(
                 facts["rung"], facts["data"], facts["data_sha256"], tuple(facts["losses"]), tuple(facts["seeds"]),
-                runs, found, facts["settings"],
+                runs, found, facts["settings"], facts.get("what", "losses"),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArgumentError(
@@ -199,7 +204,7 @@ class Comparison:
         means, found = self.table(), {(d.loss, d.metric): d for d in self.found}
         rows = []
         for name, metric in METRICS.items():
-            if not means[name].notna().any():
+            if name not in means or not means[name].notna().any():
                 continue
             cells = []
             for loss in self.losses:
@@ -232,7 +237,7 @@ class Comparison:
         """What was compared."""
         n = len(self.losses)
         data = "" if self.data == self.rung else f", {self.data} records"
-        return f"{n} losses on rung {self.rung}{data}, {len(self.seeds)} seeds; differences from {self.baseline}"
+        return f"{n} {self.what} on rung {self.rung}{data}, {len(self.seeds)} seeds; differences from {self.baseline}"
 
     def __str__(self) -> str:
         lines = [self.title]
@@ -282,6 +287,8 @@ def paired_differences(runs: Sequence[Run], losses: Sequence[str]) -> tuple[Diff
         seeds = [seed for seed in baseline if seed in by_loss[loss]]
         pairs = [(by_loss[loss][seed], baseline[seed]) for seed in seeds]
         for name, metric in METRICS.items():
+            if name == FEW_LABELS and not any(name in run.metrics for run in runs):
+                continue
             known = [
                 (a, b)
                 for a, b in pairs

@@ -20,7 +20,15 @@ from ecgscan_lab.whole_files import write_whole
 
 Kept = tuple[np.ndarray, Any]
 
-_CODE = ("render", "batch", "encoders", "evaluate/embedding.py", "evaluate/flattening.py", "evaluate/picture_files.py")
+_CODE = (
+    "render",
+    "batch",
+    "encoders",
+    "evaluate/embedding.py",
+    "evaluate/flattening.py",
+    "evaluate/picture_files.py",
+    "evaluate/rivals.py",
+)
 
 
 def cached(

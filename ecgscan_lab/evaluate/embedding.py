@@ -132,7 +132,7 @@ def embed_images(
     plan = _Plan(
         size=tuple(tower.size),
         fit=getattr(tower, "fit", "letterbox"),
-        page=_record_page(record_page, facts),
+        page=recipe_page(record_page, facts),
         rectify=rectify,
         reading=Reading(fs_hz, duration_s, pages, max_pixels, dpi),
     )
@@ -233,8 +233,8 @@ def _encoder(model: torch.nn.Module | str | PathLike[str], what: str) -> tuple[E
     return shared, loaded.eval(), facts
 
 
-def _record_page(page: str | PageSpec | None, facts: Mapping[str, Any]) -> PageSpec:
-    """The page asked for, else that of the recipe, else the compact one."""
+def recipe_page(page: str | PageSpec | None, facts: Mapping[str, Any]) -> PageSpec:
+    """The page that recordings are drawn on: the one asked for, else that of a checkpoint's recipe, else compact."""
     if page is None:
         recipe: Any = facts.get("recipe") or {}
         plan = recipe.get("plan") or recipe.get("pages") or recipe

@@ -98,7 +98,7 @@ class ProbeTable:
         chosen_on_test = any(row.selected_on == "test" for row in self.rows)
         names = ["test-selected", "honest"] if chosen_on_test else ["AUROC"]
         head = f"{'encoder':<{width}}{'labels':>8}" + "".join(f"{name:>15}" for name in names)
-        yield f"{head}  {'95 % interval':<16}{'spread':>7}{'records':>10}{'classes':>10}"
+        yield f"{head}  {'95 % interval':<16}{'spread':>7}{'records':>10}{'classes':>13}"
         for row in self.rows:
             figures = [row.macro_auroc, row.honest] if chosen_on_test else [row.macro_auroc]
             shown = "".join(f"{value:>15.2f}" for value in figures)
@@ -108,7 +108,7 @@ class ProbeTable:
             percent = f"{row.percent:g} %"
             yield (
                 f"{row.encoder:<{width}}{percent:>8}{shown}  {interval:<16}{spread:>7}"
-                f"{_range(row.n_train):>10}{classes:>10}"
+                f"{_range(row.n_train):>10}{classes:>13}"
             )
         for covers in dict.fromkeys(row.covers for row in self.rows):
             percents = ", ".join(dict.fromkeys(f"{row.percent:g} %" for row in self.rows if row.covers == covers))

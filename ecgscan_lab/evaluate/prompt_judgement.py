@@ -74,6 +74,40 @@ def judge_prompts(
     )  # fmt: skip
 
 
+def query_aurocs(
+    image_embeddings: ArrayLike,
+    model: EcgScanModel,
+    tower: TextTower,
+    text: str,
+    labels: ArrayLike,
+    classes: Sequence[str],
+) -> dict[str, float | None]:
+    """Rank all records by their cosine to one text, and say how well that ranking finds each class.
+
+    Args:
+        image_embeddings: `[record, d_shared]`.
+        model: its text projection takes the text into the shared space.
+        tower: the text tower the model was trained with.
+        text: any words.
+        labels: 0 or 1, `[record, class]`.
+        classes: names of the columns.
+
+    Returns:
+        class -> AUROC in percent, None where undefined; below 50 the text finds everybody else.
+
+    Raises:
+        ArgumentError: the text is empty, the tower is not that of the model, or shapes differ.
+        LabelError: no class has both values.
+    """
+    if not text.strip():
+        raise ArgumentError("an empty text", field="text", expected="some words")
+    truth = np.asarray(labels)
+    found = judge_prompts(
+        image_embeddings, model, tower, {name: [text] for name in classes}, truth, n_bootstrap=1
+    )  # fmt: skip
+    return dict(found.per_class)
+
+
 def class_intervals(
     result: ZeroShotResult, groups: ArrayLike | None = None, *, n_bootstrap: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float] | None]:

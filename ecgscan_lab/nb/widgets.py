@@ -52,7 +52,15 @@ class Switch:
     label: str
 
 
-Control = Slider | Choice | Switch
+@dataclass(frozen=True)
+class TextBox:
+    """Words to be edited; the figure follows when the reader presses Enter or leaves the box."""
+
+    start: str
+    label: str
+
+
+Control = Slider | Choice | Switch | TextBox
 
 
 def slider(low: float, high: float, start: float, step: float, label: str) -> Slider:
@@ -106,12 +114,24 @@ def switch(start: bool, label: str) -> Switch:
     return Switch(bool(start), _checked_label(label))
 
 
+def text_box(start: str, label: str) -> TextBox:
+    """Describe a line of text.
+
+    Raises:
+        ArgumentError: there is no label.
+
+    >>> text_box("atrial fibrillation", "prompt").start
+    'atrial fibrillation'
+    """
+    return TextBox(str(start), _checked_label(label))
+
+
 class FigurePanel:
     """The live half of `interact_figure`: one widget a control, and a picture that they redraw in place.
 
     Args:
         view: `view(**values) -> Figure`, pure, with alt text (`plots.figure.describe`).
-        controls: parameter -> `slider`, `choice` or `switch`.
+        controls: parameter -> `slider`, `choice`, `switch` or `text_box`.
 
     Attributes:
         widgets: parameter -> its ipywidgets widget; setting `.value` redraws, which is how it is tested without a
@@ -120,7 +140,7 @@ class FigurePanel:
         box: all of it, to display.
 
     Raises:
-        ArgumentError: a control is none of the three, or there is none.
+        ArgumentError: a control is none of the four, or there is none.
         MissingExtraError: ipywidgets is not installed.
     """
 
@@ -155,10 +175,10 @@ def interact_figure(view: View, **controls: Control) -> None:
 
     Args:
         view: a pure plot function of the library, `view(**values) -> Figure` with alt text.
-        **controls: one `slider`, `choice` or `switch` for each parameter of the view that the reader may change.
+        **controls: one `slider`, `choice`, `switch` or `text_box` for each parameter of the view that a reader may set.
 
     Raises:
-        ArgumentError: a control is none of the three, there is none, or the figure has no alt text.
+        ArgumentError: a control is none of the four, there is none, or the figure has no alt text.
 
     Errors of the view at the first values are raised; later ones are shown in place of the picture.
     """
@@ -270,11 +290,11 @@ def checked_controls(controls: Mapping[str, Control]) -> Mapping[str, Control]:
     if not controls:
         raise ArgumentError("no controls", field="controls", fix="show(view()) shows a figure without any")
     for name, control in controls.items():
-        if not isinstance(control, (Slider, Choice, Switch)):
+        if not isinstance(control, (Slider, Choice, Switch, TextBox)):
             raise ArgumentError(
                 f"control {name!r} is a {type(control).__name__}",
                 field=name,
-                expected="slider(...), choice(...) or switch(...)",
+                expected="slider(...), choice(...), switch(...) or text_box(...)",
             )
     return controls
 
@@ -295,6 +315,8 @@ def _widget(control: Control, label_em: float) -> Any:
     }
     if isinstance(control, Switch):
         return ipywidgets.Checkbox(value=control.start, description=control.label, indent=False)
+    if isinstance(control, TextBox):
+        return ipywidgets.Text(value=control.start, description=control.label, continuous_update=False, **wide)
     if isinstance(control, Choice):
         named = [(str(option), option) for option in control.options]
         return ipywidgets.Dropdown(options=named, value=control.start, description=control.label, **wide)

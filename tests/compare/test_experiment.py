@@ -75,7 +75,7 @@ def test_the_same_call_gives_the_same_figures_whatever_the_order_and_the_global_
 def test_figures_are_complete_and_finite_and_training_teaches():
     found = compare_losses(["contrastive", "pairwise"], rung_for("toy"), log=None)
     assert found.complete
-    assert list(found.table().columns) == ["runs", *METRICS]
+    assert list(found.table().columns) == ["runs", *(name for name in METRICS if name != "few_label_auroc")]
     assert np.isfinite(found.table().to_numpy(dtype=float)).all()
     for run in found.runs:
         assert run.last_loss < run.first_loss

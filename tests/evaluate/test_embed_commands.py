@@ -16,7 +16,7 @@ from ecgscan_lab.errors import ArgumentError, LabelError
 from ecgscan_lab.evaluate.embed_commands import add_embed_verb, add_zeroshot_verb, run_embed, run_zeroshot
 from ecgscan_lab.evaluate.embedding import embed_images
 from ecgscan_lab.evaluate.feature_table import read_features
-from ecgscan_lab.evaluate.prompt_judgement import judge_prompts, retrieval_table
+from ecgscan_lab.evaluate.prompt_judgement import judge_prompts, query_aurocs, retrieval_table
 from ecgscan_lab.evaluate.zero_shot import class_embeddings
 from ecgscan_lab.train.loop import load_model
 
@@ -103,6 +103,17 @@ def test_text_pipeline_ranks_planted_embeddings(tiny_checkpoint):
 
     with pytest.raises(ArgumentError, match="384"):
         judge_prompts(planted, model, Other(), prompts, truth)
+
+
+def test_a_text_finds_the_class_whose_records_lie_nearest_to_it(tiny_checkpoint):
+    model, _ = load_model(tiny_checkpoint)
+    tower, truth = HashedTextTower(), np.eye(2, dtype=int)[np.arange(40) % 2]
+    texts = ["atrial fibrillation", "left bundle branch block"]
+    images = model.project_texts(tower.encode_text(texts))[np.arange(40) % 2]
+    found = [query_aurocs(images, model, tower, text, truth, ["AF", "LBBB"]) for text in texts]
+    assert found == [{"AF": 100.0, "LBBB": 0.0}, {"AF": 0.0, "LBBB": 100.0}]
+    with pytest.raises(ArgumentError, match="empty text"):
+        query_aurocs(images, model, tower, "  ", truth, ["AF", "LBBB"])
 
 
 def test_retrieval_is_one_call(tiny_checkpoint, tmp_path):

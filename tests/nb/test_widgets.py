@@ -19,6 +19,7 @@ from ecgscan_lab.nb.widgets import (
     slider,
     static_twin,
     switch,
+    text_box,
 )
 from ecgscan_lab.plots.figure import alt_text, describe
 
@@ -73,6 +74,17 @@ def test_moving_a_control_redraws_the_same_picture_by_the_same_view():
     assert "A step that rises to 2.0 millivolts, grid &amp; all: True." in picture.value
     assert picture.value == widgets.picture_html(view(2.0, "step", True))
     assert picture.value != before
+
+
+def test_words_are_edited_in_a_box_that_redraws_when_they_are_done():
+    panel = FigurePanel(view, {"kind": text_box("line", "kind")})
+    box = panel.widgets["kind"]
+    assert (box.description, box.continuous_update) == ("kind", False)
+    assert 'alt="A line that rises' in panel.picture.value
+    box.value = "zig <zag>"
+    assert 'alt="A zig &lt;zag&gt; that rises' in panel.picture.value
+    with pytest.raises(ArgumentError, match="label"):
+        text_box("line", " ")
 
 
 def test_an_error_in_the_view_is_shown_in_place_of_the_picture_and_goes_when_it_is_mended():
