@@ -44,12 +44,7 @@ def test_a_task_that_is_not_there_is_refused_and_nothing_written(tmp_path):
 
 @pytest.mark.real
 def test_ptbxl_lists_every_record_with_a_superclass(ptbxl_dir, tmp_path, capsys):
-    assert (
-        main(
-            ["data", "labels", f"ptbxl:{ptbxl_dir}", str(tmp_path / "l.csv"), "--task", "superclass"]
-        )
-        == 0
-    )
+    assert main(["data", "labels", f"ptbxl:{ptbxl_dir}", str(tmp_path / "l.csv"), "--task", "superclass"]) == 0
     rows = rows_of(tmp_path / "l.csv")
     assert f"{len(rows):,} records" in capsys.readouterr().out
     assert set(rows[0]) == {"record", "split", "patient_id", "NORM", "MI", "STTC", "CD", "HYP"}
