@@ -14,7 +14,7 @@ from urllib.parse import quote
 from ecgscan_lab.errors import NotebookError
 from ecgscan_lab.nb.catalog import title_and_question
 from ecgscan_lab.nb.execute import read_notebook
-from ecgscan_lab.nb.report import fact_html, facts_html, foot_html, page_html, write_report
+from ecgscan_lab.nb.report import fact_html, facts_html, foot_html, page_html, without_footnotes, write_report
 from ecgscan_lab.nb.run_all import FAILED, PASSED, Outcome
 from ecgscan_lab.nb.tables import format_value, table_html
 from ecgscan_lab.whole_files import write_whole
@@ -62,7 +62,7 @@ def write_gallery(
     shown = dict(facts or {})
     counts = {status: sum(outcome.status == status for outcome in outcomes) for status in (PASSED, FAILED)}
     body = [
-        facts_html({"notebooks": len(outcomes), **counts, **shown}),
+        facts_html({"notebooks": len(outcomes), **counts, **without_footnotes(shown)}),
         table_html(table) if table else "",
         f'<ol class="gallery">\n{"".join(cards)}</ol>',
         foot_html(shown),

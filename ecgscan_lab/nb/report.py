@@ -117,6 +117,11 @@ def _heartbeat_svg(n_beats: int = 8) -> str:
     )
 
 
+def without_footnotes(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts that stand at the top of a page; the rest stands at its foot."""
+    return {name: value for name, value in facts.items() if name not in _FOOTNOTES}
+
+
 def facts_html(facts: Mapping[str, Any]) -> str:
     """Facts as a row of boxes; what is None is left out."""
     cells = [
