@@ -130,3 +130,30 @@ def test_an_interrupt_ends_running_cells_and_the_rest_does_not_run(tmp_path):
         thread.join()
     assert [outcome.status for outcome in outcomes] == ["interrupted", "interrupted", "not run"]
     assert read_notebook(outcomes[0].notebook).cells[-1].outputs[0].text == "saved\n"
+
+
+@pytest.mark.notebooks
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGTERM to itself")
+def test_a_second_interrupt_ends_cells_that_will_not_stop(tmp_path):
+    begin = "import pathlib, time\npathlib.Path(out).mkdir(parents=True)\n"
+    never = "while True:\n    try:\n        (pathlib.Path(out) / 'begun').touch()\n        time.sleep(120)\n"
+    never += "    except KeyboardInterrupt:\n        (pathlib.Path(out) / 'asked').touch()"
+    jobs = [Job(name, write_notebook(tmp_path / f"{name}.ipynb", begin + never)) for name in ("a", "b")]
+    over = threading.Event()
+
+    def interrupt() -> None:
+        for sign in ("begun", "asked"):
+            while not all((tmp_path / "out" / "files" / job.name / sign).exists() for job in jobs):
+                if over.wait(0.05):
+                    return
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        outcomes = run_notebooks(jobs, tmp_path / "out", workers=2, timeout_s=60)
+    finally:
+        over.set()
+        thread.join()
+    assert [outcome.status for outcome in outcomes] == ["interrupted", "interrupted"]
+    assert max(outcome.seconds for outcome in outcomes) < 60
