@@ -1,4 +1,4 @@
-"""The command line: `tour` the guided notebook, `data` corpora, `render` pages, `notebooks` build and check."""
+"""The command line: `tour`, `data`, `render`, `pretrain`, `embed`, `probe`, `zeroshot`, `evaluate`, `notebooks`."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError
 from ecgscan_lab.evaluate.commands import add_probe_verb, run_probe
 from ecgscan_lab.evaluate.embed_commands import add_embed_verb, add_zeroshot_verb, run_embed, run_zeroshot
 from ecgscan_lab.evaluate.evaluate_commands import add_evaluate_verb, run_evaluate
+from ecgscan_lab.nb.commands import PROFILES, add_notebooks_verb, run_notebooks_verb
 from ecgscan_lab.nb.judgements import is_judgement, judgement_rows
 from ecgscan_lab.nb.tables import format_value
 from ecgscan_lab.train.commands import add_pretrain_verb, run_pretrain
 
-PROFILES = ("smoke", "quick", "full")
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
 
 
@@ -160,12 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     add_zeroshot_verb(commands, common, lambda args: run_zeroshot(args, print))
     add_evaluate_verb(commands, common, lambda args: run_evaluate(args, print))
 
-    notebooks = commands.add_parser(
-        "notebooks", parents=[common], help="build notebooks from their sources, or check them"
-    )
-    notebooks.add_argument("action", choices=("build", "check"), help="check exits with 1 when a notebook is stale")
-    notebooks.add_argument("--folder", type=Path, default=Path("notebooks"), help="holds src/ (default: notebooks)")
-    notebooks.set_defaults(run=_notebooks)
+    add_notebooks_verb(commands, common, lambda args: run_notebooks_verb(args, print))
     return parser
 
 
@@ -283,19 +278,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {item}" for name, item in value.items())
     return str(value)
-
-
-def _notebooks(args: argparse.Namespace) -> int:
-    from ecgscan_lab.nb.build import build_notebooks, stale_notebooks
-
-    if args.action == "build":
-        for path in build_notebooks(args.folder):
-            print(f"built {path}")
-        return 0
-    stale = stale_notebooks(args.folder)
-    for path in stale:
-        print(f"stale: {path} (ecgscan-lab notebooks build)", file=sys.stderr)
-    return 1 if stale else 0
 
 
 if __name__ == "__main__":

@@ -7,17 +7,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ecgscan_lab.errors import ArgumentError, MissingExtraError, NotebookError
+from ecgscan_lab.nb.costs import peak_memory_mb, processor_s, tree_memory_mb
 from ecgscan_lab.nb.parameters import check_parameters, declared_parameters
 
 POLL_S = 0.2
+_TREE_EVERY = 5  # polls from one look at the kernel's own children to the next: it walks all processes
 
+_running: list[_Kernel] = []  # every kernel of this interpreter, for the signal handler; appending is atomic
 
 # glibc keeps large freed blocks for later; given back at once, a training run fits a small machine. Ignored elsewhere.
 _LEAN_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "8388608"}
@@ -30,14 +33,17 @@ class ExecutedNotebook:
     Attributes:
         path: the executed copy, outputs included.
         seconds: wall time from starting the kernel to stopping it.
-        peak_memory_mb: highest resident memory of the kernel process, in MiB; NaN where it could not be measured.
+        peak_memory_mb: highest resident memory of the kernel and of the processes it started, in MiB, shared pages
+            counted once; NaN where it could not be measured. A child that lives for less than a second may be missed.
         parameters: the values it ran with, defaults included.
+        processor_s: processor time of the kernel and of those processes in seconds, up to its last fifth of a second.
     """
 
     path: Path
     seconds: float
     peak_memory_mb: float
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    processor_s: float = float("nan")
 
 
 def run_notebook(
@@ -48,6 +54,7 @@ def run_notebook(
     timeout_s: float | None = None,
     kernel_env: Mapping[str, str] | None = None,
     progress: bool = False,
+    on_end: Callable[[ExecutedNotebook], object] | None = None,
 ) -> ExecutedNotebook:
     """Execute a local notebook with papermill and keep the executed copy in `out_dir`, also when a cell fails.
 
@@ -62,6 +69,7 @@ def run_notebook(
         timeout_s: limit on the whole notebook in seconds.
         kernel_env: environment variables to add for the kernel.
         progress: draw papermill's progress bar on stderr.
+        on_end: called with the copy and its cost when the kernel has stopped, also when a cell failed.
 
     Returns:
         The executed copy, its wall time and its kernel's peak memory.
@@ -85,9 +93,15 @@ def run_notebook(
     target.parent.mkdir(parents=True, exist_ok=True)
     kernel = _Kernel(deadline=None if timeout_s is None else time.monotonic() + timeout_s)
     started = time.perf_counter()
-    with kernel.measured(), _interrupts_passed_to(kernel):
-        _execute(node, target, given, kernel, kernel_env or {}, progress)
-    return ExecutedNotebook(target, time.perf_counter() - started, kernel.peak_memory_mb, {**declared, **given})
+    try:
+        with interrupts_passed_on(), kernel.measured():
+            _execute(node, target, given, kernel, kernel_env or {}, progress)
+    finally:
+        seconds, values = time.perf_counter() - started, {**declared, **given}
+        executed = ExecutedNotebook(target, seconds, kernel.peak_memory_mb, values, kernel.processor_s)
+        if on_end is not None:
+            on_end(executed)
+    return executed
 
 
 def read_notebook(path: str | Path) -> Any:
@@ -115,9 +129,12 @@ class _Kernel:
 
     deadline: float | None
     process: Any = None
+    thread: threading.Thread = field(default_factory=threading.current_thread)
     cell_index: int = -1
+    cell_line: str = ""
     interrupted: bool = False
     peak_memory_mb: float = float("nan")
+    processor_s: float = float("nan")
 
     def manager_class(self, extra_env: Mapping[str, str]) -> type:
         """A kernel manager that starts this very interpreter and remembers the process."""
@@ -152,11 +169,11 @@ class _Kernel:
 
         return OwnInterpreter
 
-    def interrupt(self, signum: int, frame: Any) -> None:
-        """First time: pass the interrupt on to the running cell. Second time: stop here and now."""
-        if self.interrupted or self.process is None:
-            raise KeyboardInterrupt
+    def interrupt(self) -> None:
+        """Pass an interrupt on to the running cell; a kernel that still starts stops before its first one."""
         self.interrupted = True
+        if self.process is None:
+            return
         if sys.platform == "win32":
             from jupyter_client.win_interrupt import send_interrupt
 
@@ -166,7 +183,7 @@ class _Kernel:
 
     def before_cell(self, cell: Any, cell_index: int) -> None:
         """Stop between two cells when an interrupt came or the time is up."""
-        self.cell_index = cell_index
+        self.cell_index, self.cell_line = cell_index, _first_line(cell.source)
         if self.interrupted:
             raise _StoppedError("interrupted")
         if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -178,21 +195,30 @@ class _Kernel:
 
     @contextmanager
     def measured(self) -> Iterator[None]:
-        """Follow the peak memory of the kernel for as long as the block runs."""
+        """Follow the cost of the kernel, and let interrupts reach it, for as long as the block runs."""
         stop = threading.Event()
 
         def follow() -> None:
+            polls = 0
             while not stop.wait(POLL_S):
                 if self.process is not None:
-                    self.peak_memory_mb = max(_peak_memory_mb(self.process.pid), _or_zero(self.peak_memory_mb))
+                    self._measure(self.process.pid, with_children=polls % _TREE_EVERY == 0)
+                    polls += 1
 
         thread = threading.Thread(target=follow, name="peak memory", daemon=True)
         thread.start()
+        _running.append(self)
         try:
             yield
         finally:
+            _running.remove(self)
             stop.set()
             thread.join()
+
+    def _measure(self, pid: int, with_children: bool) -> None:
+        memory_mb = max(peak_memory_mb(pid), tree_memory_mb(pid) if with_children else 0.0)
+        self.peak_memory_mb = max(memory_mb, _or_zero(self.peak_memory_mb))
+        self.processor_s = max(processor_s(pid), _or_zero(self.processor_s))
 
 
 class _StoppedError(Exception):
@@ -234,6 +260,7 @@ def _execute(
         raise NotebookError(
             f"{place.format(kernel.cell_index)} was running when the time limit passed",
             file=target,
+            field=kernel.cell_line,
             fix="raise timeout_s",
         ) from error
     except (_StoppedError, DeadKernelError) as error:
@@ -242,6 +269,7 @@ def _execute(
         raise NotebookError(
             f"the kernel died in {place.format(kernel.cell_index)}",
             file=target,
+            field=kernel.cell_line,
             fix="most often memory ran out: choose a smaller profile, or close other programs",
         ) from error
     if kernel.interrupted:
@@ -249,34 +277,32 @@ def _execute(
 
 
 @contextmanager
-def _interrupts_passed_to(kernel: _Kernel) -> Iterator[None]:
-    """Route SIGINT and SIGTERM to the kernel; only the main thread may do so, elsewhere nothing changes."""
+def interrupts_passed_on() -> Iterator[None]:
+    """Route SIGINT and SIGTERM to every running kernel; only the main thread may do so, elsewhere nothing changes.
+
+    The first signal reaches the running cells. The second stops here and now: kernels that other threads drive are
+    killed, and the main thread raises KeyboardInterrupt.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, kernel.interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def pass_on(signum: int, frame: Any) -> None:
+        kernels = list(_running)
+        if not kernels or any(kernel.interrupted for kernel in kernels):
+            for kernel in kernels:
+                if kernel.process is not None and kernel.thread is not threading.main_thread():
+                    kernel.process.kill()
+            raise KeyboardInterrupt
+        for kernel in kernels:
+            kernel.interrupt()
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _peak_memory_mb(pid: int) -> float:
-    """Peak resident memory of a process in MiB; where the system keeps no peak, what it uses now; 0 when it is gone."""
-    import psutil
-
-    try:
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    except OSError:
-        pass  # no /proc on this system, or the process has ended
-    try:
-        info = psutil.Process(pid).memory_info()
-    except psutil.Error:
-        return 0.0
-    return float(getattr(info, "peak_wset", info.rss)) / 2**20
 
 
 def _or_zero(value: float) -> float:

@@ -68,6 +68,22 @@ def check_parameters(given: Mapping[str, Any], declared: Mapping[str, Any], file
             )
 
 
+def parameter_value(text: str, default: Any) -> Any:
+    """What a word of the command line means for a parameter with this default; a misfit stays text, to be refused.
+
+    >>> [parameter_value(*pair) for pair in (("3", 0), ("3", 0.5), ("3", "synthetic"), ("true", False), ("x", 0))]
+    [3, 3, '3', True, 'x']
+    """
+    if isinstance(default, str):
+        return text
+    if isinstance(default, bool) and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
 def _literal_assignment(statement: ast.stmt) -> tuple[str, Any]:
     if isinstance(statement, ast.AnnAssign):
         target: ast.expr | None = statement.target

@@ -34,7 +34,11 @@ _TITLES = {
 
 
 def write_report(
-    notebooks: Sequence[ExecutedNotebook | str | Path], results: Mapping[str, Any], out_html: str | Path
+    notebooks: Sequence[ExecutedNotebook | str | Path],
+    results: Mapping[str, Any],
+    out_html: str | Path,
+    *,
+    listed_on: str = "",
 ) -> Path:
     """Write the report of a run: its facts, its tables, then prose, figures and folded code of each notebook in order.
 
@@ -48,6 +52,7 @@ def write_report(
         notebooks: executed notebooks, or their paths.
         results: what the run found, as read from its results.json.
         out_html: the page to write; replaced as a whole or not at all.
+        listed_on: relative address of a page that lists this one, to link back to.
 
     Returns:
         `out_html`.
@@ -60,15 +65,24 @@ def write_report(
     heading, steps = _notebooks_html(nodes)
     title = heading or str(results.get("title") or "Report")
     body = "\n".join(part for part in (_tables_html(results), _section("Step by step", steps)) if part)
-    parts = [_facts_html(results), _contents_html(body), body, _foot_html(results)]
+    parts = [_facts_html(results), _contents_html(body), body, foot_html(results)]
     out = Path(out_html)
-    page = _page_html(title, results, "\n".join(parts))
+    lead = ", ".join(f"{name}: {format_value(results[name])}" for name in ("data", "profile") if name in results)
+    back = f'<nav><a href="{escape(listed_on)}">All notebooks</a></nav>' if listed_on else ""
+    page = page_html(title, lead, "\n".join([back, *parts]))
     return write_whole(out, page.encode(), error=NotebookError)
 
 
-def _page_html(title: str, results: Mapping[str, Any], body: str) -> str:
-    style = files("ecgscan_lab.nb").joinpath("report.css").read_text(encoding="utf-8")
-    lead = ", ".join(f"{name}: {format_value(results[name])}" for name in ("data", "profile") if name in results)
+def page_html(title: str, lead: str, body: str, styles: Sequence[str] = ("report.css",)) -> str:
+    """A page in the style of all reports, which can load and run nothing.
+
+    Args:
+        title: plain text; the page's one heading of first rank.
+        lead: plain text below it.
+        body: HTML, already safe.
+        styles: style sheets of this package, in order.
+    """
+    style = "".join(files("ecgscan_lab.nb").joinpath(name).read_text(encoding="utf-8") for name in styles)
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -103,6 +117,21 @@ def _heartbeat_svg(n_beats: int = 8) -> str:
     )
 
 
+def without_footnotes(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts that stand at the top of a page; the rest stands at its foot."""
+    return {name: value for name, value in facts.items() if name not in _FOOTNOTES}
+
+
+def facts_html(facts: Mapping[str, Any]) -> str:
+    """Facts as a row of boxes; what is None is left out."""
+    cells = [
+        f"<div><dt>{escape(_title(name))}</dt><dd>{fact_html(name, value)}</dd></div>"
+        for name, value in facts.items()
+        if value is not None
+    ]
+    return f'<dl class="facts">{"".join(cells)}</dl>' if cells else ""
+
+
 def _facts_html(results: Mapping[str, Any]) -> str:
     shown = {name: results[name] for name in _FACTS if name in results}
     known = {*_FACTS, *_FOOTNOTES, *_TITLES, "title"}
@@ -111,15 +140,11 @@ def _facts_html(results: Mapping[str, Any]) -> str:
     }
     if results.get("skipped_records"):
         shown["left out"] = len(results["skipped_records"])
-    cells = [
-        f"<div><dt>{escape(_title(name))}</dt><dd>{_fact(name, value)}</dd></div>"
-        for name, value in shown.items()
-        if value is not None
-    ]
-    return f'<dl class="facts">{"".join(cells)}</dl>' if cells else ""
+    return facts_html(shown)
 
 
-def _fact(name: str, value: Any) -> str:
+def fact_html(name: str, value: Any) -> str:
+    """A fact as its reader wants to see it: seconds as minutes, memory in GiB, numbers rounded, text escaped."""
     if name == "seconds":
         minutes, seconds = divmod(round(float(value)), 60)
         return f"{minutes} min {seconds} s" if minutes else f"{float(value):.1f} s"
@@ -216,7 +241,8 @@ def _contents_html(body: str) -> str:
     return f'<nav aria-label="Contents"><details><summary>Contents</summary><ol>{entries}</ol></details></nav>'
 
 
-def _foot_html(results: Mapping[str, Any]) -> str:
+def foot_html(results: Mapping[str, Any]) -> str:
+    """The foot of a page: version, command, hash of the data."""
     facts = {
         "version": f"ecgscan_lab {__version__}",
         **{name: results[name] for name in _FOOTNOTES if results.get(name)},

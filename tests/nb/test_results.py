@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import json
 
+import nbformat.v4 as nbf
 import numpy as np
 import pytest
 
-from ecgscan_lab.errors import NotebookError
-from ecgscan_lab.nb.results import read_results, write_results
+from ecgscan_lab.errors import ArgumentError, NotebookError
+from ecgscan_lab.nb.results import RECORDED, read_results, record_result, recorded_results, write_results
 
 
 @pytest.mark.parametrize("text", [None, "", "[1]", b"\xff"])
@@ -36,3 +37,32 @@ def test_results_are_strict_json(tmp_path):
 
     expected = {"nan": None, "inf": None, "n": 3, "a": [0, 1], "5": ["x", None]}
     assert json.loads(text, parse_constant=refuse) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [(np.float32(0.5), 0.5), (np.array(3), 3), (float("nan"), None), ("x", "x")]
+)
+def test_a_recorded_scalar_is_plain(value, kept, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", lambda: object())
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    record_result(loss=value)
+    assert shown == [{RECORDED: {"loss": kept}, "text/plain": f"loss = {kept}"}]
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, np.zeros(2), object()])
+def test_only_scalars_are_recorded(value):
+    with pytest.raises(ArgumentError) as caught:
+        record_result(right=1, wrong=value)
+    assert caught.value.field == "wrong"
+    with pytest.raises(ArgumentError, match="nothing to record"):
+        record_result()
+
+
+def test_recorded_results_are_collected_in_order_and_only_scalars_believed():
+    def output(recorded):
+        return nbf.new_output("display_data", data={RECORDED: recorded, "text/plain": ""})
+
+    outputs = [output({"a": 1, "b": 2}), nbf.new_output("stream", text="c"), output({"b": 3, "x": [1]}), output("d")]
+    cells = [nbf.new_markdown_cell("a"), *(nbf.new_code_cell("", outputs=[one]) for one in outputs)]
+    assert recorded_results(nbf.new_notebook(cells=cells)) == {"a": 1, "b": 3}
