@@ -11,7 +11,18 @@ from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.objective import Weights
 from ecgscan_lab.train.recipe import Recipe
 
-__all__ = ["PROFILES", "Recipe", "lesson", "paper", "paper_plus", "quick", "read_recipe", "recipe_for", "records_for", "tiny"]
+__all__ = [
+    "PROFILES",
+    "Recipe",
+    "lesson",
+    "paper",
+    "paper_plus",
+    "quick",
+    "read_recipe",
+    "recipe_for",
+    "records_for",
+    "tiny",
+]
 
 PROFILES = ("smoke", "quick", "full")
 
@@ -114,7 +125,8 @@ def lesson(profile: str, n_train: int, *, gpu: bool = False) -> Recipe:
     _check(profile)
     if gpu:
         return recipe_for(profile, n_train)
-    small = replace(tiny(), name="lesson", size=(96, 224), text_tower="hashed", lr=4e-3, teacher_batch=64)
+    small = replace(tiny(), name="lesson", size=(96, 224), text_tower="hashed", d_shared=128, lr=4e-3, teacher_batch=32)
+    small = replace(small, precision="fp32")  # at this size bfloat16 costs a CPU more in casts than it saves
     if profile == "smoke":
         return replace(small, steps=24, teacher_steps=12, validations=3)
     return replace(small, steps=300, batch_size=32, teacher_steps=60, validations=6)
