@@ -125,7 +125,7 @@ def lesson(profile: str, n_train: int, *, gpu: bool = False) -> Recipe:
     _check(profile)
     if gpu:
         return recipe_for(profile, n_train)
-    small = replace(tiny(), name="lesson", size=(96, 224), text_tower="hashed", d_shared=128, lr=4e-3, teacher_batch=32)
+    small = replace(tiny(), name="lesson", size=(96, 224), text_tower="hashed", d_shared=128, lr=4e-3, teacher_batch=16)
     small = replace(small, precision="fp32")  # at this size bfloat16 costs a CPU more in casts than it saves
     if profile == "smoke":
         return replace(small, steps=24, teacher_steps=12, validations=3)

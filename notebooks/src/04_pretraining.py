@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | two to five minutes on two cores and about 1.2 GB; an hour to work through |
+# | **Time and memory** | two to four minutes on two cores and about 1.3 GB; an hour to work through |
 # | **You will learn to** | *plan* a run before it starts, *read* its losses as they fall, *find* what went wrong with one that failed |
 # | **You need** | a little PyTorch, and `00_tour`; no GPU, no download, no cardiology |
 #
@@ -36,6 +36,7 @@ setup_notebook(threads=1)  # a tiny model learns on one core while another draws
 
 # %% tags=["parameters"]
 data = "synthetic"  # or "ptbxl:FOLDER", or "cohort:FOLDER" for your own records
+n_records = 1000  # None reads all there are
 profile = "quick"  # "smoke" for a test run, "full" for a longer one on a GPU
 seed = 0
 out = "ecgscan-pretraining"
@@ -50,9 +51,9 @@ out = "ecgscan-pretraining"
 import torch
 
 from ecgscan_lab.data import load_cohort
-from ecgscan_lab.train.recipes import lesson, paper, paper_plus, records_for
+from ecgscan_lab.train.recipes import lesson, paper, paper_plus
 
-cohort = load_cohort(data, n_records=records_for(profile, data), seed=seed)
+cohort = load_cohort(data, n_records=n_records, seed=seed)
 recipe = lesson(profile, len(cohort.indices("train")), gpu=torch.cuda.is_available())
 recipe
 
@@ -203,7 +204,7 @@ show(plot_step_times(run.history, title="This run"))
 
 # %% [markdown]
 # Pages are drawn ahead, in a thread or in `workers`, while the model learns; the dashed line is that work. As long as it stays
-# below the step, nobody waits.
+# below the step, nobody waits. *Other* is what lies between: numbers that are read and logged, and validations.
 #
 # ### Exercise 04.2
 #
@@ -428,8 +429,8 @@ pd.DataFrame(rows).T.round(3)
 # %% [markdown]
 # Perfect means a cosine of 1 with its own report and 0 with all others. First column against second: a loss that will not go
 # far below $\ln B$ may be a cold temperature, so look at `model.log_logit_scale.exp()`; with smoothing, too hot costs as well.
-# Last column: **a loss of 0.76 at a batch of 80 is not a failure** but nearly the best there
-# is, and a larger batch has a higher floor *and* a higher start. Compare runs above their floors only.
+# Last column: **a loss of 0.76 at a batch of 80 is not a failure** but nearly the best there is, and a larger batch has a higher
+# floor *and* a higher start. Compare runs above their floors only.
 #
 # **A starved device.** Each batch now comes from a disk that takes 0.6 s:
 
@@ -453,8 +454,8 @@ starved = pretrain(SlowDisk(few), few_frozen, replace(short, steps=12, validatio
 show(plot_step_times(starved.history, title="A slow disk"))
 
 # %% [markdown]
-# The losses of this run are right, to the bit; only your time is gone. The live line above the table says so while it runs,
-# the advice says how many workers would do. The other cures: records in a store (below), or clean pages drawn on the GPU.
+# The losses of this run are right, to the bit; only your time is gone. `live_losses` says so while a run goes on, and the advice
+# says how many workers would do. The other cures: records in a store (below), or clean pages drawn on the GPU.
 #
 # ## 8. The paper's run
 #
