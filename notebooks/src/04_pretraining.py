@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | two to four minutes on two cores and about 1.3 GB; an hour to work through |
+# | **Time and memory** | two to four minutes on two cores and about 1.4 GB; an hour to work through |
 # | **You will learn to** | *plan* a run before it starts, *read* its losses as they fall, *find* what went wrong with one that failed |
 # | **You need** | a little PyTorch, and `00_tour`; no GPU, no download, no cardiology |
 #
