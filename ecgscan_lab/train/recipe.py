@@ -6,11 +6,14 @@ import dataclasses
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecgscan_lab.batch import PagePlan
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.objective import Weights
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "fit": ("letterbox", "squash"),
@@ -249,6 +252,31 @@ def recipe_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> li
         elif here != there:
             found.append(f"{name}: {there!r} there, {here!r} here")
     return found
+
+
+def compare_recipes(*recipes: Recipe) -> pd.DataFrame:
+    """The choices in which recipes differ, a column a recipe, in the order in which a recipe is printed.
+
+    Returns:
+        Text; what the paper leaves open has ° after its name. Of the objective each weight that differs has a row.
+
+    Example:
+        >>> compare_recipes(Recipe("a", lr=0.1), Recipe("b", lr=0.2)).loc["lr"].tolist()
+        ['0.1', '0.2']
+    """
+    import pandas as pd
+
+    columns = {}
+    for recipe in recipes:
+        column = columns[recipe.name] = dict[str, str]()
+        for _, rows in _table(recipe):
+            for name, mark, value in rows:
+                if name == "weights":
+                    column |= {f"weights.{key}": str(v) for key, v in dataclasses.asdict(recipe.weights).items()}
+                else:
+                    column[f"{name} {mark}".strip()] = value
+    table = pd.DataFrame(columns)
+    return table[table.nunique(axis=1) > 1]
 
 
 def _table(recipe: Recipe) -> list[tuple[str, list[tuple[str, str, str]]]]:

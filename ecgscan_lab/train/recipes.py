@@ -11,7 +11,18 @@ from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.objective import Weights
 from ecgscan_lab.train.recipe import Recipe
 
-__all__ = ["PROFILES", "Recipe", "paper", "paper_plus", "quick", "read_recipe", "recipe_for", "records_for", "tiny"]
+__all__ = [
+    "PROFILES",
+    "Recipe",
+    "lesson",
+    "paper",
+    "paper_plus",
+    "quick",
+    "read_recipe",
+    "recipe_for",
+    "records_for",
+    "tiny",
+]
 
 PROFILES = ("smoke", "quick", "full")
 
@@ -98,6 +109,27 @@ made every volume zero |
         weight_average=0.9995,
         split_by="patient",
     )
+
+
+def lesson(profile: str, n_train: int, *, gpu: bool = False) -> Recipe:
+    """What the notebook on pretraining trains: the profile's recipe on a GPU, else a tiny one that falls in a minute.
+
+    Args:
+        profile: "smoke" shortens the tiny one.
+        n_train: records to train on.
+        gpu: whether there is one.
+
+    Raises:
+        ArgumentError: unknown profile.
+    """
+    _check(profile)
+    if gpu:
+        return recipe_for(profile, n_train)
+    small = replace(tiny(), name="lesson", size=(96, 224), text_tower="hashed", d_shared=128, lr=4e-3, teacher_batch=16)
+    small = replace(small, precision="fp32")  # at this size bfloat16 costs a CPU more in casts than it saves
+    if profile == "smoke":
+        return replace(small, steps=24, teacher_steps=12, validations=3)
+    return replace(small, steps=300, batch_size=32, teacher_steps=60, validations=6)
 
 
 def read_recipe(path: str | PathLike[str]) -> Recipe:

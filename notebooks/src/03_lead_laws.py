@@ -350,4 +350,4 @@ for limit in diagnosis.limits:
 # 2604.01526: Eq. 5 reconstruction, Eq. 6-7 lead laws, Table 1. Einthoven (1912) and Goldberger (1942), the laws. The
 # projector, `violation_loss` and the lead doctor are this package's own.
 #
-# **Next**: `07_loss_lab`, where you write a loss of your own and see what it does to a network.
+# **Next**: `04_pretraining`, where pages, reports and signals train one encoder.

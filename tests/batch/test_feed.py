@@ -206,7 +206,9 @@ def test_a_worker_that_is_killed_is_an_error_that_names_the_step_and_the_remedy(
     started = time.monotonic()
     _, error = steps_until(FeedError, store("killed"), frozen, workers=2)
     assert "killed by signal 9" in error.what
-    assert f"step {step_of_record_3()}" in error.what
+    # Two workers: the one that has a later batch with record 3 may get to it first.
+    with_it = [step for step in range(6) if 3 in step_indices(np.arange(N), 4, 1, step)[0]]
+    assert any(error.what.endswith(f"drawing step {step}") for step in with_it)
     assert "fewer workers" in error.fix
     assert multiprocessing.active_children() == []
     assert time.monotonic() - started < 120

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 
 import pytest
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.objective import Weights
-from ecgscan_lab.train.recipe import GROUPS, OPEN_IN_PAPER, recipe_differences
+from ecgscan_lab.train.recipe import GROUPS, OPEN_IN_PAPER, compare_recipes, recipe_differences
 from ecgscan_lab.train.recipes import (
     PROFILES,
     Recipe,
+    lesson,
     paper,
     paper_plus,
     quick,
@@ -164,3 +166,24 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, text):
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(ArgumentError):
         read_recipe(tmp_path / "r.json")
+
+
+def test_what_the_notebook_trains_is_small_without_a_gpu_and_the_profiles_own_with_one():
+    for profile in PROFILES:
+        assert lesson(profile, 1000, gpu=True) == recipe_for(profile, 1000)
+        small = lesson(profile, 1000)
+        assert (small.image_tower, small.weights) == ("tiny", Weights())
+        assert small.steps * small.batch_size <= 300 * 32
+    assert lesson("smoke", 1000).steps < lesson("quick", 1000).steps
+    with pytest.raises(ArgumentError, match="fast"):
+        lesson("fast", 10)
+
+
+def test_recipes_side_by_side_show_every_difference_and_nothing_else():
+    table = compare_recipes(paper(), paper_plus())
+    changed = {line.partition(":")[0] for line in recipe_differences(paper_plus().as_dict(), paper().as_dict())}
+    assert {name.removesuffix(" °") for name in table.index} == changed - {"name"}
+    assert list(table.columns) == ["paper", "paper_plus"]
+    assert table.loc["weights.gram_kind"].tolist() == ["volume", "signed_plane_distance"]
+    assert table.loc["size °"].tolist() == ["(336, 336)", "(420, 546)"]
+    assert compare_recipes(paper(), replace(paper(), name="twin")).empty
