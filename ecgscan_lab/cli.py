@@ -38,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"ecgscan-lab: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # verbs that have something to keep or to say catch it themselves
+        if args.debug:
+            raise
+        print("ecgscan-lab: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def run_tour(

@@ -207,3 +207,24 @@ def test_a_second_interrupt_ends_a_cell_that_will_not_stop(tmp_path):
         _, shown = process.communicate(timeout=60)
     assert process.returncode == cli.INTERRUPTED
     assert "no checkpoint was due yet" in shown
+
+
+def test_ctrl_c_outside_a_loop_ends_in_a_sentence_and_130(monkeypatch, capsys):
+    def interrupted(args, say):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ecgscan_lab.cli.run_data", interrupted)
+    assert cli.main(["data", "list"]) == 130
+    assert capsys.readouterr().err == "ecgscan-lab: interrupted\n"
+
+
+def test_a_recipe_is_printed_without_data(capsys):
+    assert cli.main(["pretrain", "--recipe", "paper", "--print"]) == 0
+    assert "recipe paper" in capsys.readouterr().out
+    assert cli.main(["pretrain", "--recipe", "paper"]) == 2
+    assert "--data is missing" in capsys.readouterr().err
+
+
+def test_features_are_not_written_under_another_format_s_name(tmp_path, capsys):
+    assert cli.main(["embed", "synthetic:2", "--checkpoint", "none", "--out", str(tmp_path / "x.csv")]) == 2
+    assert ".parquet" in capsys.readouterr().err

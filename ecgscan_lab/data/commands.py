@@ -143,7 +143,7 @@ def manifest_lines(manifest: Manifest) -> Iterator[str]:
     ]
     yield from _wrapped("licence", f"{licence['name']}{''.join(', ' + duty for duty in duties)}: {licence['url']}")
     yield from _wrapped("", licence.get("note", ""))
-    yield from _wrapped("access", manifest.access + "".join(f"; {step}" for step in fields["access"]["steps"]))
+    yield from _wrapped("access", " ".join([f"{manifest.access}.", *fields["access"]["steps"]]))
     if records is not None:
         patients = "" if records["patients"] is None else f" of {records['patients']:,} patients"
         rates = " and ".join(f"{rate:g}" for rate in records["fs_hz"])

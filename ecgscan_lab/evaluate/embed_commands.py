@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ecgscan_lab.errors import ArgumentError
@@ -41,6 +42,8 @@ def run_embed(args: argparse.Namespace, say: Say) -> int:
     """
     from ecgscan_lab.evaluate.feature_table import write_features
 
+    if Path(args.out).suffix not in ("", ".parquet"):
+        raise ArgumentError(f"cannot write {args.out}", field="out", expected="a file that ends in .parquet")
     started = time.perf_counter()
     table = _embedded(args, args.checkpoint, args.what, args.page, say)
     write_features(args.out, table)

@@ -333,5 +333,5 @@ def fitted(pixels: np.ndarray, size: tuple[int, int], fit: str = "letterbox") ->
     if factor >= 2:
         shape = (pixels.shape[1] // factor, pixels.shape[0] // factor)
         pixels = cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)
-    images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
+    images = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None]  # a copy: a decoder's may be read-only
     return fit_page(images, size, fit)[0]

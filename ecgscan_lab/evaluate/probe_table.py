@@ -144,7 +144,8 @@ def probe_fractions(
     Args:
         features: frozen features `[record, dim]`, or encoder -> features: put a randomly initialised encoder beside the
             trained one, since a linear probe of random features is no mean rival.
-        labels: 0 or 1, `[record, class]`.
+        labels: 0 or 1, `[record, class]`. Leave out records without any label of the task
+            (`judgement.labelled`): rows of zeros count as negatives.
         split: "train", "val" or "test" for each record.
         groups: patient of each record; None makes every record its own patient.
         protocol: "sound": stratified draws, regularised logistic regression; "paper", "merl": see `epoch_probe`.

@@ -118,7 +118,7 @@ def plot_epoch_choice(
             honest, best = int(np.nanargmax(val)), int(np.nanargmax(test))
             axes.plot(epoch, val, color=BLUE, label="validation")
             axes.plot(epoch, test, color=VERMILLION, linestyle=(0, (4, 1.5)), label="test")
-            axes.plot(epoch[honest], val[honest], "o", color=BLUE, markersize=6)
+            axes.plot(epoch[honest], val[honest], "o", color=BLUE, markersize=6, label="validation chose")
             axes.plot(epoch[honest], test[honest], "s", color=VERMILLION, markersize=7, label="reported, honest")
             axes.plot(
                 epoch[best], test[best], "D", color=VERMILLION, markersize=8, mfc="white", markeredgewidth=1.6,
@@ -127,7 +127,7 @@ def plot_epoch_choice(
             axes.vlines(
                 epoch[honest], min(val[honest], test[honest]), max(val[honest], test[honest]), color=MUTED, lw=0.9
             )
-            axes.set(title=f"{name}: {test[honest]:.1f}, or {test[best]:.1f}", xlabel="epoch")
+            axes.set(title=f"{name}: {test[honest]:.1f} honest, {test[best]:.1f} by test", xlabel="epoch")
             axes.grid(axis="y")
             words.append(
                 f"{name}: validation chooses epoch {honest + 1}, where test is {test[honest]:.1f}; "

@@ -30,9 +30,9 @@ def add_pretrain_verb(commands: Any, common: argparse.ArgumentParser, run: Calla
         description="Train by a recipe. The same command with --resume goes on from where a run stopped, to the same "
         "weights. Many GPUs: torchrun --nproc_per_node N -m ecgscan_lab.cli pretrain ... --processes N",
     )
-    verb.add_argument("--data", required=True, metavar="SOURCE", help="synthetic, ptbxl:FOLDER, cohort:FOLDER, ...")
+    verb.add_argument("--data", metavar="SOURCE", help="synthetic, ptbxl:FOLDER, cohort:FOLDER, ...")
     verb.add_argument("--recipe", default="quick", help="tiny, quick (default), paper, paper_plus, or a JSON file")
-    verb.add_argument("--out", required=True, metavar="DIR", help="folder for the checkpoints, one a run")
+    verb.add_argument("--out", metavar="DIR", help="folder for the checkpoints, one a run")
     verb.add_argument("--resume", action="store_true", help="go on from the last checkpoint, if there is one")
     verb.add_argument("--overwrite", action="store_true", help="begin anew in a folder that holds a run")
     verb.add_argument("--seed", type=int, default=0, help="of weights, order, pages and masks (default: 0)")
@@ -91,6 +91,13 @@ def run_pretrain(args: argparse.Namespace, say: Say) -> int:
     if args.print_only:
         say(str(chosen_recipe(args, n_train=args.records or 17_000)))
         return 0
+    for name in ("data", "out"):
+        if getattr(args, name) is None:
+            raise ArgumentError(f"--{name} is missing", field=name, fix="pretrain --data SOURCE --out DIR")
+    import torch
+
+    if args.draw_on == "gpu" and not torch.cuda.is_available():
+        raise ArgumentError("there is no GPU to draw on", field="draw_on", fix="leave --draw-on out")
     out = Path(args.out)
     _check_folder(out, args)
     processes = join_processes(args.processes)
@@ -118,7 +125,7 @@ def run_pretrain(args: argparse.Namespace, say: Say) -> int:
     if not processes.leads:  # the history is the first one's
         return 0
     val = [float(row["total"]) for row in run.history if row["split"] == "val"]
-    tell(f"best      {run.checkpoint} (step {run.best_step}, validation loss {min(val):.4f})")
+    tell(f"best      {run.checkpoint} (step {run.best_step + 1}, validation loss {min(val):.4f})")
     tell(f"last      {run.checkpoint.with_name('last.safetensors')}")
     return 0
 

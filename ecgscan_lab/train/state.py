@@ -159,7 +159,7 @@ def refuse_other_run(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, A
             file=path,
             field=found[0].partition(":")[0],
             expected="the recipe, seed, data and features that the run began with",
-            fix="put them back, or choose another folder, or start anew with resume=False",
+            fix="put them back, or choose another folder, or start anew (resume=False; --overwrite)",
         )
 
 

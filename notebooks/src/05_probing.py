@@ -161,7 +161,7 @@ show(plot_epoch_choice({name: (layer.val_curve, layer.test_curve) for name, laye
 
 # %% [markdown]
 # Left, the choice hardly matters. Right there is nothing to learn, and yet the test curve has a highest point; in the quick
-# profile it is the first epoch, before anything was learned. The maximum is always on the lucky side. Over several starts:
+# profile it is the first epoch, before anything was learned. The test curve's own maximum can only be higher. Mind the two scales. Over several starts:
 
 # %%
 import pandas as pd
@@ -234,8 +234,7 @@ show(plot_coverage({f"resampling {kind}": rows for kind, rows in intervals.items
 # %% [markdown]
 # Thick lines end in squares and miss the truth. Resampling records counts six recordings of one person as six people: the
 # intervals are short, and most of the promise is broken. Resampling patients comes close to 95 %; with 40 patients it is still
-# a little short. Nearly every paper on PTB-XL, where a fifth of the records are of patients who come again, resamples records
-# or nothing at all.
+# a little short. In PTB-XL a fifth of the records are of patients who come again, so it matters there.
 #
 # ### Exercise 05.3
 #
@@ -404,7 +403,7 @@ report([pixels], methods=["ECG-Scan", "MERL"])
 # ## What to take away
 #
 # - A probe finds what lies in plain sight. Put random weights and raw pixels beside every encoder.
-# - A figure that has chosen its epoch on the test set is a maximum of luck: even noise beats 50.
+# - A figure that has chosen its epoch on the test set is a maximum of luck: among enough candidates even noise beats 50.
 # - An interval resamples whoever was sampled: patients. It covers neither another training run nor another hospital.
 # - Few labels: several draws, the same ones for everybody.
 #

@@ -95,7 +95,7 @@ def test_epoch_choice_marks_the_honest_figure_and_the_flattering_one():
     axes = figure.axes[0]
     assert curves_of(axes, "reported, honest").get_xydata().tolist() == [[2.0, 52.0]]
     assert curves_of(axes, "reported, test chose").get_xydata().tolist() == [[1.0, 70.0]]
-    assert axes.get_title(loc="left") == "noise: 52.0, or 70.0"
+    assert axes.get_title(loc="left") == "noise: 52.0 honest, 70.0 by test"
     assert "validation chooses epoch 2, where test is 52.0; test chooses epoch 1: 70.0" in alt_text(figure)
     for bad in ({}, {"a": ([1.0], [1.0, 2.0])}):
         with pytest.raises(ArgumentError):

@@ -80,6 +80,13 @@ def leakage_gate(
         raise ArgumentError("nothing to look at", field="sources", expected="a cohort, a store, or an address")
     if not 0.5 <= min_likeness <= 1.0:
         raise ArgumentError(f"min_likeness is {min_likeness!r}", field="min_likeness", expected="0.5 to 1")
+    strange = [source for source in sources if not isinstance(source, str) and not hasattr(source, "read_signals_mv")]
+    if strange:
+        raise ArgumentError(
+            f"cannot look at a {type(strange[0]).__name__}",
+            field="sources",
+            expected="cohorts, stores or addresses, one after another: leakage_gate(a, b)",
+        )
     cohorts = [_opened(source, fs_hz, duration_s, how) for source in sources]
     names = _distinct_names(cohorts)
     unknown = [name for name in held_out if name not in names]

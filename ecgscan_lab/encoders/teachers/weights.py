@@ -26,9 +26,8 @@ def missing_weights(name: str, path: Path) -> CheckpointError:
     fields = load_manifest(name).fields
     licence, access = fields["licence"], fields["access"]
     steps = [step for step in access["steps"] if "verify" not in step] or [f"ecgscan-lab data fetch {name}"]
-    convert = (
-        f'convert_teacher("{name}", FILE, "{path}", trust_pickle=True) if FILE is a pickle of theirs that you trust'
-    )
+    call = f'convert_teacher("{name}", FILE, "{name}.safetensors", trust_pickle=True)'
+    convert = f"{call} if FILE is a pickle of theirs that you trust"
     note = f" ({licence['note']})" if licence.get("note") else ""
     return CheckpointError(
         f"no weights of {name} here. They are {access['level']}, from {fields['homepage']}, "
