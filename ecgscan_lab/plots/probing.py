@@ -134,7 +134,7 @@ def plot_epoch_choice(
                 f"test chooses epoch {best + 1}: {test[best]:.1f}"
             )
         panels[0].set_ylabel(ylabel)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return describe(figure, f"{ylabel} after every epoch on validation and on test. {'. '.join(words)}.")
