@@ -90,14 +90,21 @@ def ahead(make: Callable[[Item], T], items: Iterable[Item], depth: int = 2) -> G
         [1, 2, 3]
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
-        pending = []
-        try:
-            for item in items:
-                pending.append(pool.submit(make, item))
-                if len(pending) > depth:
-                    yield pending.pop(0).result()
-            while pending:
+        yield from ahead_in(pool, make, items, depth)
+
+
+def ahead_in(
+    pool: ThreadPoolExecutor, make: Callable[[Item], T], items: Iterable[Item], depth: int
+) -> Generator[T, None, None]:
+    """`ahead` in the threads of a pool, which stays open; what is left to do is cancelled when the iterator ends."""
+    pending = []
+    try:
+        for item in items:
+            pending.append(pool.submit(make, item))
+            if len(pending) > depth:
                 yield pending.pop(0).result()
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield pending.pop(0).result()
+    finally:
+        for future in pending:
+            future.cancel()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import ecgscan_lab
+from ecgscan_lab.encoders.tensor_files import tensors_sha256
 from ecgscan_lab.errors import ArgumentError, ExportError
 from ecgscan_lab.whole_files import write_whole
 
@@ -125,13 +126,8 @@ def weights_sha256(module: torch.nn.Module) -> str:
 
     Properties: the same before and after a round trip through a checkpoint, and on every device.
     """
-    digest = hashlib.sha256(f"{type(module).__qualname__} {module.training}".encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        if not isinstance(tensor, torch.Tensor):
-            continue
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    tensors = ((name, tensor) for name, tensor in module.state_dict().items() if isinstance(tensor, torch.Tensor))
+    return tensors_sha256(tensors, f"{type(module).__qualname__} {module.training}")
 
 
 def arrays_sha256(arrays: Iterable[np.ndarray]) -> str:

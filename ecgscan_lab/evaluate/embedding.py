@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ecgscan_lab import __version__
+from ecgscan_lab.batch.order import ahead_in
 from ecgscan_lab.encoders.pixels import fit_page
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, PageError
 from ecgscan_lab.evaluate.cache import cached, weights_sha256
@@ -294,17 +295,7 @@ def _prepared(
                 raise
             return None, said_by(error)
 
-    pending = []
-    try:
-        for item in chunk:
-            pending.append(pool.submit(prepare, item))
-            if len(pending) > work.workers + work.batch_size:
-                yield pending.pop(0).result()
-        while pending:
-            yield pending.pop(0).result()
-    finally:
-        for future in pending:
-            future.cancel()
+    yield from ahead_in(pool, prepare, chunk, work.workers + work.batch_size)
 
 
 def _prepare(item: Listed, plan: _Plan) -> tuple[torch.Tensor, dict[str, Any]]:

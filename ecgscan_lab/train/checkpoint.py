@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
+from ecgscan_lab.encoders.tensor_files import is_intact, is_ours, read_tensors, write_tensors
 from ecgscan_lab.errors import CheckpointError
-from ecgscan_lab.whole_files import write_whole
 
-_METADATA, _SHA256 = "ecgscan_lab", "ecgscan_lab_sha256"
+_METADATA = "ecgscan_lab"
 _EXPECTED, _FIX = "a safetensors file of ecgscan_lab", "copy it again, or train again"
 
 
@@ -33,12 +30,7 @@ def save_checkpoint(path: Path | str, tensors: Mapping[str, torch.Tensor], metad
     Raises:
         CheckpointError: the disk is full or the folder refuses; the file before it is untouched.
     """
-    path = Path(path)
-    # A copy of its own for each tensor, because the format refuses tensors that share memory.
-    copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(metadata)
-    payload = save(copies, {_METADATA: text, _SHA256: _sha256(copies, text)})
-    return write_whole(path, payload, error=CheckpointError)
+    return write_tensors(path, tensors, metadata, _METADATA)
 
 
 def load_checkpoint(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -55,28 +47,12 @@ def load_checkpoint(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str
     path = Path(path)
     if not path.is_file():
         raise CheckpointError("no such checkpoint", file=path, fix="check the path, or train one first")
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"cannot read the checkpoint: {error}", file=path, expected=_EXPECTED, fix=_FIX
-        ) from error
-    if not {_METADATA, _SHA256} <= facts.keys():
+    tensors, facts = read_tensors(path, "checkpoint", expected=_EXPECTED, fix=_FIX)
+    if not is_ours(facts, _METADATA):
         raise CheckpointError("another program wrote this file", file=path, expected=_EXPECTED)
-    if _sha256(tensors, facts[_METADATA]) != facts[_SHA256]:
+    if not is_intact(tensors, facts, _METADATA):
         raise CheckpointError("the checkpoint is damaged: its hash differs", file=path, expected=_EXPECTED, fix=_FIX)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError("weights are not finite", file=path, field=name, fix="train again at a lower rate")
     return tensors, json.loads(facts[_METADATA])
-
-
-def _sha256(tensors: Mapping[str, torch.Tensor], text: str) -> str:
-    """Hash of the metadata's text and of every tensor's name, type, shape and bytes."""
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
-from multiprocessing.connection import wait as wait_for_end
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -37,6 +29,7 @@ from ecgscan_lab.data.store.records import RecordStore, open_store
 from ecgscan_lab.data.store.shards import quantise, write_shard
 from ecgscan_lab.data.store.sources import StoreSource, find_source
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, StoreError
+from ecgscan_lab.process_pool import in_processes
 from ecgscan_lab.types import Cohort, EcgRecord, SkippedRecord
 
 SHARD_SIZE = 1024
@@ -173,45 +166,25 @@ def _run(
         for number, items in tasks:
             yield _write_one(work, number, items)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(numbers)), context, _start_worker, (work,))
-    pending: set[Future[tuple[int, ShardNote]]] = set()
-    try:
-        while True:
-            pending |= {pool.submit(_write_in_worker, *task) for task in islice(tasks, 2 * workers - len(pending))}
-            if not pending:
-                return
-            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise StoreError(
-            "a worker process died",
-            field="workers",
-            fix="take fewer workers if memory ran out; finished shards are kept; "
-            "a script that calls this needs `if __name__ == '__main__':`",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    yield from in_processes(
+        _write_in_worker,
+        tasks,
+        min(workers, len(numbers)),
+        ahead=2 * workers,
+        start=_start_worker,
+        given=(work,),
+        error=StoreError,
+        kept="finished shards are kept; ",
+    )
 
 
 _work: _Work | None = None
 
 
 def _start_worker(work: _Work) -> None:
-    """Run once in each process: interrupts are the parent's affair, and its end is ours too."""
+    """Run once in each process."""
     global _work
     _work = work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    """End this process when its parent was killed: else it would wait for work for ever."""
-    wait_for_end([sentinel])
-    os._exit(1)
 
 
 def _write_in_worker(number: int, items: Sequence[Any]) -> tuple[int, ShardNote]:

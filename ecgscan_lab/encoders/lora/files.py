@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -10,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
 from ecgscan_lab.encoders.lora.adapters import LoraReport, add_lora, has_adapters, lora_report
+from ecgscan_lab.encoders.tensor_files import is_intact, is_ours, read_tensors, tensors_sha256, write_tensors
 from ecgscan_lab.errors import CheckpointError
-from ecgscan_lab.whole_files import write_whole
 
-_METADATA, _SHA256 = "ecgscan_lab_lora", "ecgscan_lab_sha256"
+_METADATA = "ecgscan_lab_lora"
 _FIX = "copy it again, or train again"
 
 
@@ -41,11 +38,7 @@ def save_adapters(module: nn.Module, path: str | os.PathLike[str]) -> Path:
     Raises:
         ArgumentError: no adapters. CheckpointError: the disk is full or the folder refuses.
     """
-    tensors = {name: tensor.cpu().clone().contiguous() for name, tensor in adapter_state(module).items()}
-    text = json.dumps(_facts(module, lora_report(module)))
-    return write_whole(
-        path, save(tensors, {_METADATA: text, _SHA256: _sha256(tensors.items(), text)}), error=CheckpointError
-    )
+    return write_tensors(path, adapter_state(module), _facts(module, lora_report(module)), _METADATA)
 
 
 def load_adapters(module: nn.Module, path: str | os.PathLike[str], *, any_base: bool = False) -> LoraReport:
@@ -127,29 +120,16 @@ def _base_sha256(module: nn.Module, targets: Iterable[str]) -> str:
         for name, parameter in module.named_parameters()
         if parameter.numel() < 2**20 and not name.startswith(adapted)
     )
-    return _sha256(small, "")
-
-
-def _sha256(tensors: Iterable[tuple[str, torch.Tensor]], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors, key=lambda item: item[0]):
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return tensors_sha256(small)
 
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], Mapping[str, Any]]:
     if not path.is_file():
         raise CheckpointError("no such adapters", file=path, fix="check the path, or train some first")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read the adapters: {error}", file=path, fix=_FIX) from error
-    if not {_METADATA, _SHA256} <= metadata.keys():
+    tensors, metadata = read_tensors(path, "adapters", expected=None, fix=_FIX)
+    if not is_ours(metadata, _METADATA):
         raise CheckpointError("these are no adapters of ecgscan_lab", file=path, expected="a file of save_adapters")
-    if _sha256(tensors.items(), metadata[_METADATA]) != metadata[_SHA256]:
+    if not is_intact(tensors, metadata, _METADATA):
         raise CheckpointError("the adapters are damaged: their hash differs", file=path, fix=_FIX)
     return tensors, json.loads(metadata[_METADATA])
 

@@ -15,7 +15,8 @@ from ecgscan_lab.data.manifest import Manifest, PublishedFile, load_manifest
 from ecgscan_lab.data.verify import as_recorded, read_receipt
 from ecgscan_lab.encoders.teachers.architecture import Architecture
 from ecgscan_lab.encoders.teachers.registry import architecture, empty_network
-from ecgscan_lab.encoders.teachers.weights import check_weights, missing_weights, read_tensors, write_weights
+from ecgscan_lab.encoders.teachers.weights import check_weights, missing_weights, write_weights
+from ecgscan_lab.encoders.tensor_files import read_tensors
 from ecgscan_lab.errors import ArgumentError, CheckpointError
 
 

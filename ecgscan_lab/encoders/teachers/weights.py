@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from ecgscan_lab.data.manifest import load_manifest
 from ecgscan_lab.encoders.teachers.preprocessing import Preprocessing
+from ecgscan_lab.encoders.tensor_files import is_intact, is_ours, read_tensors, write_tensors
 from ecgscan_lab.errors import ArgumentError, CheckpointError
-from ecgscan_lab.whole_files import write_whole
 
-_METADATA, _SHA256, VERSION = "ecgscan_lab_teacher", "ecgscan_lab_sha256", 1
+_METADATA, VERSION = "ecgscan_lab_teacher", 1
 _SHOWN = 6
 
 
@@ -38,22 +35,6 @@ def missing_weights(name: str, path: Path) -> CheckpointError:
     )
 
 
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and metadata of any safetensors file.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"cannot read the weights: {error}", file=path, expected="a safetensors file", fix="copy it again"
-        ) from error
-
-
 def write_weights(
     path: Path,
     name: str,
@@ -70,10 +51,7 @@ def write_weights(
         "preprocessing": preprocessing.as_dict(),
         "provenance": dict(provenance),
     }
-    text = json.dumps(facts)
-    tensors = {key: tensor.detach().cpu().clone().contiguous() for key, tensor in weights.items()}
-    payload = save(tensors, {_METADATA: text, _SHA256: _sha256(tensors, text)})
-    return write_whole(path, payload, error=CheckpointError)
+    return write_tensors(path, weights, facts, _METADATA)
 
 
 def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], Preprocessing]:
@@ -83,14 +61,14 @@ def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], P
         CheckpointError: damaged, of a newer version, or not written by `convert_teacher`.
     """
     tensors, metadata = read_tensors(path)
-    if not {_METADATA, _SHA256} <= metadata.keys():
+    if not is_ours(metadata, _METADATA):
         raise CheckpointError(
             "these weights were not converted: they do not say how signals must be prepared",
             file=path,
             expected="a file that convert_teacher wrote",
             fix="ecgscan_lab.encoders.teachers.convert_teacher(name, source, out)",
         )
-    if _sha256(tensors, metadata[_METADATA]) != metadata[_SHA256]:
+    if not is_intact(tensors, metadata, _METADATA):
         raise CheckpointError("the weights are damaged: their hash differs", file=path, fix="convert them again")
     facts = json.loads(metadata[_METADATA])
     if facts["version"] != VERSION:
@@ -141,12 +119,3 @@ def check_weights(given: Mapping[str, torch.Tensor], expected: Mapping[str, torc
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
-
-
-def _sha256(tensors: Mapping[str, torch.Tensor], text: str) -> str:
-    """Hash of the facts and of every tensor's name, type, shape and bytes."""
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -5,12 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import multiprocessing
 import re
-import signal
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -19,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, ExportError
+from ecgscan_lab.process_pool import in_processes
 from ecgscan_lab.render.export.coco import coco_page, join_coco, read_coco_page
 from ecgscan_lab.render.export.png import png_bytes
 from ecgscan_lab.render.export.progress import Progress
@@ -237,36 +234,18 @@ def _run(
         for task in tasks:
             yield _draw_chunk(records, settings, folder, [task])
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (records, settings, folder))
-    pending: set[Future[_Batch]] = set()
-    try:
-        while True:
-            chunks = (list(islice(tasks, CHUNK)) for _ in range(3 * workers - len(pending)))
-            pending |= {pool.submit(_draw_in_worker, chunk) for chunk in chunks if chunk}
-            if not pending:
-                return
-            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-    except BrokenProcessPool as error:
-        raise ExportError(
-            "a worker process died",
-            field="workers",
-            fix="take fewer workers if memory ran out; a script that calls this needs `if __name__ == '__main__':`",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    chunks = ((chunk,) for chunk in iter(lambda: list(islice(tasks, CHUNK)), []))
+    given = (records, settings, folder)
+    yield from in_processes(_draw_in_worker, chunks, workers, ahead=3 * workers, start=_start_worker, given=given)
 
 
 _worker: tuple[RecordSource, RenderSettings, Path] | None = None
 
 
 def _start_worker(records: RecordSource, settings: RenderSettings, folder: Path) -> None:
-    """Run once in each process: one thread each, and interrupts are the parent's affair."""
+    """Run once in each process: one thread each."""
     global _worker
     _worker = (records, settings, folder)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if settings.degrade != "clean":
         import cv2
 
