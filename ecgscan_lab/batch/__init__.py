@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from ecgscan_lab.batch.feeding import Fed, feed
     from ecgscan_lab.batch.order import ahead, step_indices
     from ecgscan_lab.batch.plan import PagePlan, sample_pages
-    from ecgscan_lab.batch.triples import FrozenFeatures, draw_images, make_batch, split_batch
+    from ecgscan_lab.batch.triples import FrozenFeatures, Statements, draw_images, make_batch, split_batch
 
 __all__ = [
     "Fed",
     "FrozenFeatures",
     "PagePlan",
+    "Statements",
     "ahead",
     "draw_images",
     "feed",
@@ -32,6 +33,7 @@ _HOME = {
     "Fed": "feeding",
     "FrozenFeatures": "triples",
     "PagePlan": "plan",
+    "Statements": "triples",
     "ahead": "order",
     "draw_images": "triples",
     "feed": "feeding",

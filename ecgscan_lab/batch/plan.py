@@ -35,6 +35,11 @@ class PagePlan:
         first_strength: strength in the first epoch, from which it grows evenly; None starts with `strength`.
         growing_epochs: epochs until `strength` is reached. It grows by epoch, not by step, so that a page still
             depends on nothing else.
+        degrade_share: share of the pages that are degraded; the others stay clean.
+        layout_share: share of the pages that are drawn as a page of any kind, as `vary="layout"` draws all.
+        time_shift: start each recording at a random moment, its end followed by its beginning, so that a lead shows
+            another stretch of it every epoch.
+        cover: how many rectangles, each of 2 to 12 % of the page, are painted over in white.
 
     Raises:
         ArgumentError: a value is unknown or out of range; `field` names it.
@@ -56,6 +61,10 @@ class PagePlan:
     strength: float = 1.0
     first_strength: float | None = None
     growing_epochs: int = 0
+    degrade_share: float = 1.0
+    layout_share: float = 0.0
+    time_shift: bool = False
+    cover: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", _size(self.size))
@@ -64,15 +73,17 @@ class PagePlan:
                 raise ArgumentError(
                     f"no {name} {getattr(self, name)!r}", field=name, expected=f"one of {', '.join(known)}"
                 )
-        for name in ("strength", "first_strength"):
+        for name in ("strength", "first_strength", "degrade_share", "layout_share"):
             value = getattr(self, name)
             if name == "first_strength" and value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 <= float(value) <= 1.0:
                 raise ArgumentError(f"{name} is {value!r}", field=name, expected="a number from 0 to 1")
+        for name in ("growing_epochs", "cover"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+                raise ArgumentError(f"{name} is {value!r}", field=name, expected="an integer from 0")
         epochs = self.growing_epochs
-        if isinstance(epochs, bool) or not isinstance(epochs, Integral) or epochs < 0:
-            raise ArgumentError(f"growing_epochs is {epochs!r}", field="growing_epochs", expected="an integer from 0")
         if (self.first_strength is None) != (epochs == 0):
             raise ArgumentError(
                 "a strength that grows needs both where it starts and how long it grows",
@@ -156,12 +167,66 @@ def sample_pages(
     strength = plan.strength_at(epoch)
     for i in indices:
         key = [seed, epoch, int(i)]
-        vary = None if plan.vary == "none" else np.random.default_rng(key)
-        pages.append(base if vary is None else sample_page(vary, base) if plan.vary == "looks" else sample_layout(vary))
+        vary = None if plan.vary == "none" and not plan.layout_share else np.random.default_rng(key)
+        pages.append(base if vary is None else _varied(plan, base, vary))
         # A stream of its own, so that the same record looks the same with and without a degradation.
         befall = None if plan.degrade == "clean" else np.random.default_rng([*key, 1])
+        if befall is not None and plan.degrade_share < 1 and befall.random() >= plan.degrade_share:
+            befall = None
         params.append(None if befall is None else sample_params(befall, plan.degrade, strength))
     return pages, params
+
+
+def shift_signals(
+    plan: PagePlan, signals_mv: np.ndarray, indices: Sequence[int] | np.ndarray, seed: int | None, epoch: int
+) -> np.ndarray:
+    """The signals that the pages show: as recorded, or with `plan.time_shift` each begun at a random moment.
+
+    All leads of a record move together, so that the lead laws hold as before; the one seam is where the end of the
+    recording meets its beginning.
+
+    Args:
+        plan, indices, seed, epoch: as in `sample_pages`; without a seed nothing moves.
+        signals_mv: `[batch, 12, time]`.
+
+    Returns:
+        The same array, or a new one.
+    """
+    if seed is None or not plan.time_shift:
+        return signals_mv
+    n_samples = signals_mv.shape[-1]
+    starts = [int(np.random.default_rng([seed, epoch, int(i), 2]).integers(n_samples)) for i in indices]
+    return np.stack([np.roll(signal, -start, axis=-1) for signal, start in zip(signals_mv, starts, strict=True)])
+
+
+def cover_pages(
+    plan: PagePlan, pictures: Any, indices: Sequence[int] | np.ndarray, seed: int | None, epoch: int
+) -> None:
+    """Paint `plan.cover` white rectangles over each page, in place: what is hidden must be told from the rest.
+
+    **Source**: random erasing (Zhong et al., 2020, arXiv 1708.04896). *Differences*: white in place of noise, since that
+    is what unprinted paper looks like.
+
+    Args:
+        plan, indices, seed, epoch: as in `sample_pages`; without a seed nothing is covered.
+        pictures: uint8 `[batch, 3, height, width]`, an array or a tensor.
+    """
+    if seed is None or not plan.cover:
+        return
+    height, width = plan.size
+    for picture, i in zip(pictures, indices, strict=True):
+        rng = np.random.default_rng([seed, epoch, int(i), 3])
+        for share, stretch, down, right in rng.random((plan.cover, 4)):
+            area, aspect = (0.02 + 0.1 * share) * height * width, float(np.exp(2 * stretch - 1))
+            rows, columns = min(height, int((area * aspect) ** 0.5)), min(width, int((area / aspect) ** 0.5))
+            top, left = int(down * (height - rows + 1)), int(right * (width - columns + 1))
+            picture[:, top : top + rows, left : left + columns] = 255
+
+
+def _varied(plan: PagePlan, base: PageSpec, rng: np.random.Generator) -> PageSpec:
+    if plan.vary == "layout" or (plan.layout_share and rng.random() < plan.layout_share):
+        return sample_layout(rng)
+    return sample_page(rng, base) if plan.vary == "looks" else base
 
 
 def draw_plan(
@@ -191,12 +256,13 @@ def draw_plan(
     pictures = draw_pages(
         signals_mv, fs_hz, pages, plan.size, degrade=params, out=out, n_threads=n_threads, channels_first=True
     )
+    cover_pages(plan, pictures, indices, seed, epoch)
     return pictures, shown_by(plan, pages, fs_hz, signals_mv.shape[-1])
 
 
 def shown_by(plan: PagePlan, pages: Sequence[PageSpec], fs_hz: float, n_samples: int) -> np.ndarray:
     """Which samples each page shows: bool `[page, 12, time]`; pages that differ in looks alone share one mask."""
-    if plan.vary == "layout":
+    if plan.vary == "layout" or (plan.layout_share and any(page is not plan.spec for page in pages)):
         return np.stack([visible_samples(page, fs_hz, n_samples) for page in pages])
     one = visible_samples(plan.spec, fs_hz, n_samples)
     return np.broadcast_to(one, (len(pages), *one.shape))

@@ -10,9 +10,28 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgscan_lab.batch.plan import PagePlan, draw_plan
+from ecgscan_lab.batch.plan import PagePlan, draw_plan, shift_signals
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.types import TrainingData, TripleBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Statements:
+    """What may be said of a record, and of which it is said: labels as texts, for `losses.statements`.
+
+    Attributes:
+        texts: the statements in words.
+        text: float32 `[statement, d_txt]`, their features.
+        told: uint8 `[record, statement]`, 1 where it is said of the record.
+        log_odds: float32 `[statement]`, how common it is among the training records.
+        weight: float32 `[statement]`; several phrases of one label share the weight 1.
+    """
+
+    texts: tuple[str, ...]
+    text: np.ndarray
+    told: np.ndarray
+    log_odds: np.ndarray
+    weight: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +42,13 @@ class FrozenFeatures:
         signal: `[record, d_sig]` of the signal teacher.
         text: `[record, d_txt]` of the text tower.
         text_ids: integer `[record]`, equal for equal texts.
+        statements: labels as texts, or None.
     """
 
     signal: np.ndarray
     text: np.ndarray
     text_ids: np.ndarray
+    statements: Statements | None = None
 
 
 def draw_images(
@@ -50,8 +71,9 @@ def draw_images(
     Returns:
         uint8 `[batch, 3, height, width]`.
     """
-    signals_mv = data.read_signals_mv(indices)
-    return torch.from_numpy(draw_plan(as_plan(plan), signals_mv, data.fs_hz, indices, seed, epoch)[0])
+    plan = as_plan(plan)
+    signals_mv = shift_signals(plan, data.read_signals_mv(indices), indices, seed, epoch)
+    return torch.from_numpy(draw_plan(plan, signals_mv, data.fs_hz, indices, seed, epoch)[0])
 
 
 def make_batch(
@@ -68,8 +90,9 @@ def make_batch(
 
     Args and sizes as in `draw_images`; `device` is where the tensors go.
     """
-    signals_mv = data.read_signals_mv(indices)
-    images, visible = draw_plan(as_plan(plan), signals_mv, data.fs_hz, indices, seed, epoch)
+    plan = as_plan(plan)
+    signals_mv = shift_signals(plan, data.read_signals_mv(indices), indices, seed, epoch)
+    images, visible = draw_plan(plan, signals_mv, data.fs_hz, indices, seed, epoch)
     batch = assemble(frozen, indices, torch.from_numpy(images), torch.from_numpy(signals_mv), visible)
     return each_tensor(batch, lambda tensor: tensor.to(device), but=("index",))
 
@@ -98,6 +121,7 @@ def assemble(
         index=torch.from_numpy(indices.copy()),
         text_ids=rows(frozen.text_ids, np.int64),
         visible=mask.expand(len(indices), -1, -1) if one_mask else mask,
+        told=None if frozen.statements is None else rows(frozen.statements.told, np.float32),
     )
 
 

@@ -14,6 +14,7 @@ from ecgscan_lab.losses.gather import gather_features, gather_rows
 from ecgscan_lab.losses.gram import GramKind, gram_loss
 from ecgscan_lab.losses.lead_consistency import Goldberger, rule_loss, violation_loss
 from ecgscan_lab.losses.reconstruction import mse_loss, visibility_weights
+from ecgscan_lab.losses.statements import statement_loss
 from ecgscan_lab.losses.waveform import correlation_loss, spectral_loss
 from ecgscan_lab.types import Features, LossOutput
 
@@ -39,6 +40,7 @@ class Weights:
         gram_label_smoothing: of the Gram loss alone; None takes `label_smoothing`. The paper leaves it open.
         gram_anchor: the modality that stays while the other two are exchanged: "image" (the order of the paper's
             arguments), "text" or "signal".
+        w_statement: weight of the statement loss (`losses.statements`); 0 in the paper, which has none.
 
     Raises:
         ArgumentError: a weight is negative or not finite, or an option is unknown; `field` names it.
@@ -57,6 +59,7 @@ class Weights:
     hidden_weight: float = 1.0
     gram_label_smoothing: float | None = None
     gram_anchor: GramAnchor = "image"
+    w_statement: float = 0.0
 
     @classmethod
     def paper(cls) -> Weights:
@@ -65,6 +68,7 @@ class Weights:
 
     def __post_init__(self) -> None:
         amounts = ("alpha", "theta", "beta", "w_rule", "w_violation", "w_correlation", "w_spectral", "hidden_weight")
+        amounts = (*amounts, "w_statement")
         for name in amounts:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ArgumentError(f"{name} is {getattr(self, name)}", field=name, expected="a finite number >= 0")
@@ -86,6 +90,7 @@ def objective(
     text_ids: torch.Tensor | None = None,
     sample_weights: torch.Tensor | None = None,
     visible: torch.Tensor | None = None,
+    told: torch.Tensor | None = None,
     gather: bool = False,
 ) -> LossOutput:
     """Add up alignment and reconstruction as the paper does.
@@ -95,6 +100,7 @@ def objective(
         L = α L_ctr + θ L_gram + β L_recon                                    (Eq. 8)
         L_recon = L_mse + w_rule L_rule                                       (Eq. 9)
                   (+ w_violation L_violation + w_correlation L_correlation + w_spectral L_spectral)
+        (+ w_statement L_statement)
 
     **Source**: ECG-Scan (2026), arXiv 2604.01526, Eq. 8-9. *Differences*: none with the default weights; the terms in
     brackets, `text_ids`, `sample_weights`, `visible` and the options of `Weights` are ours and off by default.
@@ -107,6 +113,7 @@ def objective(
         sample_weights: weights of the samples in L_mse, see `reconstruction.mse_loss`.
         visible: bool `[12, time]` or `[batch, 12, time]`, True where the page shows the sample. L_mse is then also
             reported for the two kinds of samples, and `Weights.hidden_weight` applies.
+        told: 0 or 1 `[batch, statement]`, which statements are said of which record; wanted by `w_statement`.
         gather: take the negatives of the alignment losses from all processes, see `gather.gather_features`.
 
     Returns:
@@ -114,7 +121,7 @@ def objective(
         "contrastive_above_floor" and "gram_above_floor" (zero is perfect, see `contrastive.smoothed_floor`), and with a
         decoder "mse", "rule", "violation" (in mV²) and "reconstruction" = L_recon. These parts are reported even with
         weight zero, but send no gradient then. "correlation" and "spectral" are there when they have a weight,
-        "mse_visible" and "mse_hidden" when `visible` is given.
+        "mse_visible" and "mse_hidden" when `visible` is given. "statement" is there when it has a weight.
 
     Raises:
         ArgumentError: a part refuses its input, the recorded signal is missing, hidden samples have a weight of their
@@ -129,6 +136,7 @@ def objective(
         ['contrastive', 'contrastive_above_floor', 'gram', 'gram_above_floor']
     """
     smoothing = weights.label_smoothing
+    statement = _statement_part(features, weights, told)  # of this process alone: it has no negatives to gather
     if gather:
         features = gather_features(features)
         text_ids = None if text_ids is None else gather_rows(text_ids)
@@ -158,7 +166,30 @@ def objective(
         reconstruction = _reconstruction_parts(features, weights, sample_weights, visible)
         parts |= reconstruction
         terms.append((weights.beta, reconstruction["reconstruction"]))
+    if statement is not None:
+        parts["statement"] = statement
+        terms.append((weights.w_statement, statement))
     return LossOutput(total=_weighted_sum(terms), parts=parts)
+
+
+def _statement_part(features: Features, weights: Weights, told: torch.Tensor | None) -> torch.Tensor | None:
+    if weights.w_statement == 0:
+        return None
+    if features.statements is None or told is None:
+        raise ArgumentError(
+            "the statement loss has a weight, but there are no statements",
+            field="told",
+            expected="Features(statements=...) and told [batch, statement]",
+            fix="give FrozenFeatures its statements (train.frozen_features.prepare_frozen makes them), or w_statement=0",
+        )
+    return statement_loss(
+        features.image,
+        features.statements,
+        told,
+        features.logit_scale,
+        log_odds=features.statement_log_odds,
+        weight=features.statement_weight,
+    )
 
 
 def _anchor_first(features: Features, anchor: GramAnchor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

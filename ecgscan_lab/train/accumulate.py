@@ -27,7 +27,9 @@ Score = Callable[[Features, TripleBatch], LossOutput]
 Forward = Callable[[TripleBatch, torch.Tensor | None, int], Features]
 """A batch, its query mask and the number of its part -> features; equal calls give equal features, dropout included."""
 
-_TENSORS = ("image", "text", "reconstruction_mv", "logit_scale", "gram_logit_scale")
+_SHARED = ("logit_scale", "gram_logit_scale", "statements")
+"""The same in every part of a batch: their gradient is passed on once, with the last part."""
+_TENSORS = ("image", "text", "reconstruction_mv", *_SHARED)
 
 
 def backward(
@@ -91,12 +93,14 @@ def _joined(seen: Sequence[Features], batch: TripleBatch) -> Features:
         values = [getattr(features, name) for features in seen]
         if not isinstance(values[0], torch.Tensor):
             return values[0]
-        joined = torch.cat(values) if values[0].ndim else values[0].clone()
+        joined = values[0].clone() if name in _SHARED else torch.cat(values)
         return joined.detach().requires_grad_()
 
     return Features(
         signal=batch.signal_features,
         signal_mv=batch.signals_mv,
+        statement_log_odds=seen[0].statement_log_odds,
+        statement_weight=seen[0].statement_weight,
         **{name: leaf(name) for name in _TENSORS},  # type: ignore[arg-type]
     )
 
@@ -108,7 +112,7 @@ def _pass_on(features: Features, leaves: Features, rows: slice, *, scales: bool)
         output, leaf = getattr(features, name), getattr(leaves, name)
         if not isinstance(output, torch.Tensor) or not output.requires_grad or leaf.grad is None:
             continue
-        if output.ndim:
+        if name not in _SHARED:
             outputs.append(output)
             gradients.append(leaf.grad[rows].to(output.dtype))
         elif scales:

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ecgscan_lab.batch import FrozenFeatures
+from ecgscan_lab.batch import FrozenFeatures, Statements
+from ecgscan_lab.data.prompt_phrases import PROMPT_PHRASES
+from ecgscan_lab.data.prompts import builtin_prompts
 from ecgscan_lab.data.reports import clean_report, texts_of
 from ecgscan_lab.encoders.signal_features import encode_signals
 from ecgscan_lab.encoders.teachers import signal_teacher
@@ -74,7 +76,39 @@ def prepare_frozen(
             expected=str(signal.shape[1]),
         )
     say(f"features of the frozen towers: {folder}")
-    return FrozenFeatures(signal, text, ids)
+    said = make_statements(data, recipe, Path(cache) / "texts") if recipe.weights.w_statement > 0 else None
+    return FrozenFeatures(signal, text, ids, said)
+
+
+def make_statements(data: TrainingData, recipe: Recipe, cache: Path) -> Statements:
+    """The labels of all tasks as texts: a column a phrase of `data.prompt_phrases`.
+
+    Raises:
+        ArgumentError: none of the tasks has phrases.
+    """
+    texts: list[str] = []
+    columns, weights = [], []
+    for task, classes in data.tasks.items():
+        if task not in PROMPT_PHRASES:
+            continue
+        targets = np.asarray(data.targets(task), dtype=np.uint8)
+        for k, phrases in enumerate(builtin_prompts(task, classes, templates=["{}"]).values()):
+            texts += phrases
+            columns += [targets[:, k]] * len(phrases)
+            weights += [1 / len(phrases)] * len(phrases)
+    if not texts:
+        raise ArgumentError(
+            f"no phrases for the tasks {', '.join(data.tasks) or 'of data without labels'}",
+            field="w_statement",
+            expected=f"data with one of the tasks {', '.join(PROMPT_PHRASES)}",
+            fix="train with w_statement=0, as the paper does",
+        )
+    told = np.stack(columns, axis=1)
+    train = data.indices("train")
+    share = (told[train].sum(0) + 0.5) / (len(train) + 1)
+    features, ids = cached_text_features(make_text_tower(recipe), texts, cache)
+    log_odds = np.log(share / (1 - share)).astype(np.float32)
+    return Statements(tuple(texts), features[ids], told, log_odds, np.asarray(weights, dtype=np.float32))
 
 
 def _make(folder: Path, data: TrainingData, recipe: Recipe, seed: int, say: Callable[[str], object]) -> None:

@@ -28,7 +28,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 """Fields that take one of a few words."""
 
 GROUPS: dict[str, str] = {
-    "pages": "size page vary degrade degrade_strength degrade_first_strength degrade_growing_epochs",
+    "pages": "size page vary layout_share degrade degrade_share degrade_strength degrade_first_strength "
+    "degrade_growing_epochs time_shift cover",
     "image tower": "image_tower image_weights tower_size fit tower_width tower_trains "
     "lora_rank lora_alpha lora_targets lora_dropout",
     "frozen towers": "text_tower text_weights text_pooling text_max_tokens signal_teacher teacher_weights "
@@ -58,8 +59,8 @@ class Recipe:
     Attributes:
         name: what the recipe is called.
         size: (height, width) of the drawn pages in pixels.
-        page, vary, degrade, degrade_strength, degrade_first_strength, degrade_growing_epochs: how pages look
-            (`batch.PagePlan`, made by `plan()`).
+        page, vary, layout_share, degrade, degrade_share, degrade_strength, degrade_first_strength,
+            degrade_growing_epochs, time_shift, cover: how pages look (`batch.PagePlan`, made by `plan()`).
         image_tower: a name of `encoders.towers.image_tower`.
         image_weights: None for random weights, "hub", or a path.
         tower_size: (height, width) that the tower sees; None takes the tower's own (the tiny tower: `size`).
@@ -169,6 +170,10 @@ class Recipe:
     save: str = "all"
     validation_batches: int = 8
     split_by: str = "patient"
+    layout_share: float = 0.0
+    degrade_share: float = 1.0
+    time_shift: bool = False
+    cover: int = 0
 
     def __post_init__(self) -> None:
         for name in ("size", "tower_size", "logit_scale_limits", "lora_targets"):
@@ -193,6 +198,10 @@ class Recipe:
             strength=self.degrade_strength,
             first_strength=self.degrade_first_strength,
             growing_epochs=self.degrade_growing_epochs,
+            degrade_share=self.degrade_share,
+            layout_share=self.layout_share,
+            time_shift=self.time_shift,
+            cover=self.cover,
         )
 
     def as_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ __all__ = [
     "lesson",
     "paper",
     "paper_plus",
+    "ptbxl_laptop",
     "quick",
     "read_recipe",
     "recipe_for",
@@ -108,6 +109,41 @@ made every volume zero |
         independent_leads=True,
         weight_average=0.9995,
         split_by="patient",
+    )
+
+
+def ptbxl_laptop(profile: str = "full") -> Recipe:
+    """PTB-XL on two CPU cores: what `ecgscan-lab replicate ptbxl` trains, and the weights that come with the package.
+
+    The objective of `paper_plus` with statements as texts beside it. Pages are small and wide (45 px a second), a
+    quarter of them degraded, each begun at a random moment and partly covered: without that the tower learns 9,745
+    pages by heart (`docs/lab-log.md`).
+
+    Args:
+        profile: "full" draws 24 pages a record of PTB-XL's folds 1-4, "short" 7.
+
+    Raises:
+        ArgumentError: unknown profile.
+    """
+    steps = {"short": 1_100, "full": 3_600}
+    if profile not in steps:
+        raise ArgumentError(f"unknown profile {profile!r}", field="profile", expected="short or full")
+    return Recipe(
+        "ptbxl_laptop",
+        weights=Weights(gram_kind="signed_plane_distance", hidden_weight=0.25, w_statement=0.2),
+        multi_positive=True,
+        cross_attention=True,
+        independent_leads=True,
+        samples_per_query=40,
+        degrade="mixture",
+        degrade_share=0.25,
+        layout_share=0.1,
+        time_shift=True,
+        cover=3,
+        steps=steps[profile],
+        teacher_steps=300 if profile == "short" else 600,
+        validations=6 if profile == "short" else 12,
+        supervised_steps=1,
     )
 
 

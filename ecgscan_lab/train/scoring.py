@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import nn
 
-from ecgscan_lab.batch import FrozenFeatures, make_batch
+from ecgscan_lab.batch import FrozenFeatures, Statements, make_batch
+from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.losses.gather import gather_features
 from ecgscan_lab.losses.objective import objective
 from ecgscan_lab.train.accumulate import Score
@@ -52,9 +52,28 @@ def make_score(
         if recipe.signal_unit == "record_sd":
             features = over_own_sd(features)
         text_ids = batch.text_ids if recipe.multi_positive else None
-        return objective(features, recipe.weights, text_ids=text_ids, visible=batch.visible, gather=gather)
+        return objective(
+            features, recipe.weights, text_ids=text_ids, visible=batch.visible, told=batch.told, gather=gather
+        )
 
     return score
+
+
+def put_statements(model: EcgScanModel, features: Features, frozen: Statements | None) -> Features:
+    """Features with the projected statements beside them, where there are any."""
+    if frozen is None:
+        return features
+    device = features.image.device
+    text, log_odds, weight = (
+        torch.from_numpy(np.asarray(rows, dtype=np.float32)).to(device)
+        for rows in (frozen.text, frozen.log_odds, frozen.weight)
+    )
+    return replace(
+        features,
+        statements=model.project_text(text).float(),
+        statement_log_odds=log_odds,
+        statement_weight=weight,
+    )
 
 
 def _all_finite(features: Features) -> bool:
@@ -79,7 +98,7 @@ def over_own_sd(features: Features) -> Features:
 
 
 def validation_loss(
-    model: nn.Module,
+    model: EcgScanModel,
     data: TrainingData,
     frozen: FrozenFeatures,
     recipe: Recipe,
@@ -107,7 +126,7 @@ def validation_loss(
             seen = []
             for piece in batches:
                 with autocast(device, precision):
-                    seen.append(model(piece))
+                    seen.append(put_statements(model, model(piece), frozen.statements))
             outputs.append(as_row(score(_joined(seen), _joined(batches))))
     return {name: float(np.mean([row[name] for row in outputs])) for name in outputs[0]}
 
@@ -125,6 +144,6 @@ def _joined(pieces: list[Piece]) -> Piece:
     joined = {
         name: torch.cat([getattr(piece, name) for piece in pieces])
         for name, value in vars(first).items()
-        if isinstance(value, torch.Tensor) and value.ndim
+        if isinstance(value, torch.Tensor) and value.ndim and not name.startswith("statement")
     }
     return replace(first, **joined)

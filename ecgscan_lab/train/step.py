@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ecgscan_lab.batch import Fed, FrozenFeatures
+from ecgscan_lab.batch import Fed, FrozenFeatures, Statements
 from ecgscan_lab.encoders.decoder import query_mask
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.train.accumulate import Score, backward, seeded
@@ -21,7 +21,7 @@ from ecgscan_lab.train.precision import autocast, loss_scaler, pick_precision
 from ecgscan_lab.train.processes import Processes
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.schedule import adamw, learning_rate
-from ecgscan_lab.train.scoring import FeaturesLoss, NotFiniteFeaturesError, as_row, make_score
+from ecgscan_lab.train.scoring import FeaturesLoss, NotFiniteFeaturesError, as_row, make_score, put_statements
 from ecgscan_lab.train.state import Average, features_sha256, start_average, update_average
 from ecgscan_lab.train.stopwatch import Stopwatch
 from ecgscan_lab.types import Features, LossOutput, TrainingData, TripleBatch
@@ -41,6 +41,7 @@ class Learner:
         precision: "bf16", "fp16" or "fp32".
         score: features -> loss in training; `judge_score`: in validation, where one process is alone.
         facts: what a checkpoint says about the run.
+        statements: labels as texts, or None.
     """
 
     recipe: Recipe
@@ -54,6 +55,7 @@ class Learner:
     score: Score
     judge_score: Score
     facts: Mapping[str, Any]
+    statements: Statements | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def make_learner(
         make_score(recipe, loss, gather=processes.world_size > 1, agree=processes.largest),
         make_score(recipe, loss),
         facts,
+        frozen.statements,
     )
 
 
@@ -130,7 +133,7 @@ def take_training_step(learner: Learner, fed: Fed, *, exact_times: bool = False)
     def forward(part: TripleBatch, mask: torch.Tensor | None, k: int) -> Features:
         draws = seeded(processes.device, learner.seed, fed.step, processes.rank, k)
         with draws, autocast(processes.device, learner.precision):
-            return model(part, masked=mask)
+            return put_statements(model, model(part, masked=mask), learner.statements)
 
     scale = 1.0 if learner.scaler is None else learner.scaler.scale(torch.ones((), device=processes.device))
     size = len(fed.batch)

@@ -24,6 +24,7 @@ class TripleBatch:
         index: int64 `[batch]`, positions in the cohort.
         text_ids: int64 `[batch]`, equal for equal reports, or None.
         visible: bool `[batch, 12, time]`, True where the page shows the sample, or None.
+        told: float32 `[batch, statement]`, 1 where a statement is said of the record, or None.
     """
 
     images: torch.Tensor
@@ -33,6 +34,7 @@ class TripleBatch:
     index: torch.Tensor
     text_ids: torch.Tensor | None = None
     visible: torch.Tensor | None = None
+    told: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -50,6 +52,8 @@ class Features:
         signal_mv: `[batch, 12, time]`, the recorded signal, or None.
         logit_scale: scalar > 0 multiplying similarities (the paper's tau, which multiplies).
         gram_logit_scale: scalar > 0 multiplying volumes.
+        statements: `[statement, d]`, Proj_txt of the statements, or None.
+        statement_log_odds, statement_weight: `[statement]`, how common each is, and what it counts.
     """
 
     image: torch.Tensor
@@ -59,6 +63,9 @@ class Features:
     signal_mv: torch.Tensor | None = None
     logit_scale: torch.Tensor | float = 14.3
     gram_logit_scale: torch.Tensor | float = 14.3
+    statements: torch.Tensor | None = None
+    statement_log_odds: torch.Tensor | None = None
+    statement_weight: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
