@@ -1,4 +1,4 @@
-"""The command line: `tour`, `data`, `render`, `pretrain`, `embed`, `probe`, `evaluate`, `replicate`, `notebooks`, ..."""
+"""The command line: `tour`, `data`, `render`, `pretrain`, `embed`, `probe`, `evaluate`, `replicate` and others."""
 
 from __future__ import annotations
 

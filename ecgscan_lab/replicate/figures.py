@@ -100,12 +100,16 @@ def markdown(values: Mapping[str, Any]) -> str:
         *_other_tables(values),
         "## What may be compared",
         "",
-        "- The paper pretrains on MIMIC-IV-ECG and probes with 100 epochs of AdamW on folds 1-8; here a logistic "
-        "regression is chosen on validation.",
+        (
+            "- The paper pretrains on MIMIC-IV-ECG and probes with 100 epochs of AdamW on folds 1-8; here a logistic "
+            "regression is chosen on validation."
+        ),
         "- The paper judges on fold 10." + ("" if folds["test"] == [10] else " This run does not: other patients."),
-        f"- Digitising: {values['baselines']['digitised']['n_test_digitised']:,} test pages were read back from their "
-        "pixels by this package's own reader, which knows the page; the probe was fitted on what such pages show of "
-        "the recorded training signals, as read without error.",
+        (
+            f"- Digitising: {values['baselines']['digitised']['n_test_digitised']:,} test pages were read back from their "
+            "pixels by this package's own reader, which knows the page; the probe was fitted on what such pages show of "
+            "the recorded training signals, as read without error."
+        ),
         *(f"- {note}" for note in values["notes"]),
         "",
         "## Cost",
@@ -149,8 +153,8 @@ def _other_tables(values: Mapping[str, Any]) -> list[str]:
         lost = f"{photo['lost']:.2f} [{photo['lost_ci95'][0]:.2f}, {photo['lost_ci95'][1]:.2f}]"
         lines += [
             "## Photographed pages", "",
-            f"Super, probe fitted on clean pages: {_shown(photo['clean'])} on clean test pages, {_shown(photo)} on "
-            f"photographed ones: {lost} points lost on the same patients.", "",
+            (f"Super, probe fitted on clean pages: {_shown(photo['clean'])} on clean test pages, {_shown(photo)} on "
+            f"photographed ones: {lost} points lost on the same patients."), "",
         ]  # fmt: skip
     if values["retrieval"]:
         lines += ["## Retrieval", "", "| | recall@1 | recall@5 | recall@10 | median rank | among |"]
@@ -174,7 +178,7 @@ def _other_tables(values: Mapping[str, Any]) -> list[str]:
 
 
 def _by_fraction(tables: Mapping[str, Sequence[Mapping[str, Any]]], encoder: str) -> dict[str, dict[str, Any]]:
-    """task -> percent -> figures, of one encoder."""
+    """By task and percent: the figures of one encoder."""
     found: dict[str, dict[str, Any]] = {}
     for task, rows in tables.items():
         for row in rows:
