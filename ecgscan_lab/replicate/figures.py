@@ -106,9 +106,9 @@ def markdown(values: Mapping[str, Any]) -> str:
         ),
         "- The paper judges on fold 10." + ("" if folds["test"] == [10] else " This run does not: other patients."),
         (
-            f"- Digitising: {values['baselines']['digitised']['n_test_digitised']:,} test pages were read back from their "
-            "pixels by this package's own reader, which knows the page; the probe was fitted on what such pages show of "
-            "the recorded training signals, as read without error."
+            f"- Digitising: {values['baselines']['digitised']['n_test_digitised']:,} test pages were read back "
+            "from their pixels by this package's own reader, which knows the page; the probe was fitted on what such "
+            "pages show of the recorded training signals, as read without error."
         ),
         *(f"- {note}" for note in values["notes"]),
         "",

@@ -69,7 +69,7 @@ def test_the_report_holds_the_figures_and_the_papers_line(done):
 
 def test_the_checkpoint_is_accepted_by_embed(done, nine_folds, tmp_path):
     values, out = done
-    model, facts = load_model(out / values["checkpoint"])
+    _, facts = load_model(out / values["checkpoint"])
     assert facts["recipe"]["name"] == "check"
     words = ["embed", f"ptbxl:{nine_folds}", "--checkpoint", str(out / values["checkpoint"])]
     assert main([*words, "--out", str(tmp_path / "features.parquet")]) == 0
