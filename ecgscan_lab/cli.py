@@ -1,4 +1,4 @@
-"""The command line: `tour`, `data`, `render`, `pretrain`, `embed`, `probe`, `zeroshot`, `evaluate`, `notebooks`."""
+"""The command line: `tour`, `data`, `render`, `pretrain`, `embed`, `probe`, `evaluate`, `replicate` and others."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ecgscan_lab.evaluate.evaluate_commands import add_evaluate_verb, run_evalua
 from ecgscan_lab.nb.commands import PROFILES, add_notebooks_verb, run_notebooks_verb
 from ecgscan_lab.nb.judgements import is_judgement, judgement_rows
 from ecgscan_lab.nb.tables import format_value
+from ecgscan_lab.replicate.commands import add_replicate_verb, run_replicate
 from ecgscan_lab.train.commands import add_pretrain_verb, run_pretrain
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
@@ -164,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     add_probe_verb(commands, common, lambda args: run_probe(args, print))
     add_zeroshot_verb(commands, common, lambda args: run_zeroshot(args, print))
     add_evaluate_verb(commands, common, lambda args: run_evaluate(args, print))
+    add_replicate_verb(commands, common, lambda args: run_replicate(args, print))
 
     add_notebooks_verb(commands, common, lambda args: run_notebooks_verb(args, print))
     return parser

@@ -164,6 +164,7 @@ def robustness(
     n_bootstrap: int = 1000,
     batch_size: int = 64,
     seed: int = 0,
+    clean_features: np.ndarray | None = None,
 ) -> Robustness:
     """Fit a linear probe on clean pages once, then judge it on test pages of other kinds.
 
@@ -178,6 +179,7 @@ def robustness(
         n_bootstrap: patient resamples behind every interval.
         batch_size: pages at a time.
         seed: what befalls each page is a function of (seed, record), the same at every strength.
+        clean_features: of the clean pages of all records `[record, dim]` where they are at hand; None draws and embeds.
 
     Returns:
         The clean figure and one point a condition, each with what it lost on the same patients.
@@ -193,8 +195,14 @@ def robustness(
     truth, patients = data.targets(task), data.patients
     parts = [np.intersect1d(rows, data.indices(split)) for split in ("train", "val")]
     clean = Condition("clean", "clean", 0.0, plan.plain())
-    fitted = [embed_condition(encode, data, part, clean, seed, batch_size) for part in parts]
-    judged = [embed_condition(encode, data, test, condition, seed, batch_size) for condition in (clean, *wanted)]
+
+    def see(indices: np.ndarray, condition: Condition) -> np.ndarray:
+        if condition is clean and clean_features is not None:
+            return clean_features[indices]
+        return embed_condition(encode, data, indices, condition, seed, batch_size)
+
+    fitted = [see(part, clean) for part in parts]
+    judged = [see(test, condition) for condition in (clean, *wanted)]
     # One probe scores the test records under every condition: they stand in its test split one set after the other.
     index = np.concatenate([*parts, *([test] * len(judged))])
     split = np.repeat(["train", "val", "test"], [len(parts[0]), len(parts[1]), len(test) * len(judged)])

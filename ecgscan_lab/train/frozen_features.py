@@ -15,17 +15,20 @@ from ecgscan_lab.batch import FrozenFeatures, Statements
 from ecgscan_lab.data.prompt_phrases import PROMPT_PHRASES
 from ecgscan_lab.data.prompts import builtin_prompts
 from ecgscan_lab.data.reports import clean_report, texts_of
+from ecgscan_lab.encoders.signal import TinySignalTower
 from ecgscan_lab.encoders.signal_features import encode_signals
 from ecgscan_lab.encoders.teachers import signal_teacher
 from ecgscan_lab.encoders.text import cached_text_features, text_tower
 from ecgscan_lab.errors import ArgumentError, CheckpointError
+from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.teacher import fit_teacher
 from ecgscan_lab.types import TrainingData
 
-_VERSION = 1
+_VERSION = 2
 _AT_A_TIME = 4096
 _ARRAYS = ("signal", "text", "text_ids")
+_TEACHER = "teacher.safetensors"
 
 
 def prepare_frozen(
@@ -111,6 +114,23 @@ def make_statements(data: TrainingData, recipe: Recipe, cache: Path) -> Statemen
     return Statements(tuple(texts), features[ids], told, log_odds, np.asarray(weights, dtype=np.float32))
 
 
+def frozen_teacher(data: TrainingData, recipe: Recipe, cache: Path | str, *, seed: int = 0) -> Any:
+    """The signal teacher behind the features that `prepare_frozen` keeps for the same arguments.
+
+    Returns:
+        A frozen `TinySignalTower`, or the published teacher that the recipe names.
+
+    Raises:
+        CheckpointError: the features were not prepared here, or the teacher's weights are damaged.
+    """
+    if recipe.signal_teacher != "tiny":
+        return signal_teacher(recipe.signal_teacher, recipe.teacher_weights, lead_order=recipe.teacher_lead_order)
+    tensors, facts = load_checkpoint(Path(cache) / _key(data, recipe, seed) / _TEACHER)
+    teacher = TinySignalTower(**facts)
+    teacher.load_state_dict(tensors)
+    return teacher.eval().requires_grad_(False)
+
+
 def _make(folder: Path, data: TrainingData, recipe: Recipe, seed: int, say: Callable[[str], object]) -> None:
     """Write the arrays beside their place, then rename the folder: it is there whole or not at all."""
     unfinished = folder.with_name(f".{folder.name}.unfinished")
@@ -126,7 +146,7 @@ def _make(folder: Path, data: TrainingData, recipe: Recipe, seed: int, say: Call
         for start in range(0, len(data), _AT_A_TIME):
             text[start : start + _AT_A_TIME] = features[ids[start : start + _AT_A_TIME]]
         text.flush()
-        encode = _teacher(data, text, recipe, seed, say)
+        encode = _teacher(data, text, recipe, seed, say, unfinished)
         signal = None
         for start in range(0, len(data), _AT_A_TIME):
             rows = encode(data.read_signals_mv(np.arange(start, min(start + _AT_A_TIME, len(data)))))
@@ -166,12 +186,14 @@ def make_text_tower(recipe: Recipe) -> Any:
 
 
 def _teacher(
-    data: TrainingData, text: np.ndarray, recipe: Recipe, seed: int, say: Callable[[str], object]
+    data: TrainingData, text: np.ndarray, recipe: Recipe, seed: int, say: Callable[[str], object], folder: Path
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Signals in mV -> features of the teacher."""
+    """Signals in mV -> features of the teacher; one that is trained here is kept in the folder."""
     if recipe.signal_teacher == "tiny":
         say(f"training the tiny signal teacher for {recipe.teacher_steps} steps")
         teacher: Any = fit_teacher(data, np.asarray(text), recipe, seed)[0]
+        facts = {"embed_dim": teacher.embed_dim, "width": teacher.width, "fs_hz": teacher.fs_hz}
+        save_checkpoint(folder / _TEACHER, teacher.state_dict(), facts)
     else:
         teacher = signal_teacher(recipe.signal_teacher, recipe.teacher_weights, lead_order=recipe.teacher_lead_order)
     return lambda signals_mv: encode_signals(teacher, signals_mv, data.fs_hz)

@@ -24,6 +24,7 @@ LAYERS = [
     {"train"},
     {"evaluate", "baselines"},
     {"compare"},
+    {"replicate"},
     {"plots"},
     {"nb"},
     {"cli"},
