@@ -14,6 +14,10 @@ MODULES = {
     "00": "tour",
     "01": "rendering",
     "02": "volume",
+    "03": "leads",
+    "04": "pretraining",
+    "05": "probing",
+    "07": "loss_lab",
 }
 
 
