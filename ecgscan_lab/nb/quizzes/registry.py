@@ -17,7 +17,9 @@ MODULES = {
     "03": "leads",
     "04": "pretraining",
     "05": "probing",
+    "06": "embeddings",
     "07": "loss_lab",
+    "08": "photograph",
 }
 
 
