@@ -116,7 +116,7 @@ def test_one_wrong_and_one_missing_answer_are_told_apart():
 
 @pytest.mark.parametrize("answer", ["e", "ab", 1, 0.5, ["a"]])
 def test_an_answer_that_is_no_letter_is_refused_and_named(answer):
-    with pytest.raises(ArgumentError, match="question 02.q2 has no answer") as caught:
+    with pytest.raises(ArgumentError, match=r"question 02\.q2 has no answer") as caught:
         check_quiz("02", "a", answer)
     assert caught.value.field == "answer 2"
 

@@ -11,7 +11,8 @@ QUESTIONS = (
         options=(
             Option(
                 "Far apart: UMAP keeps distances as well as it can.",
-                "It tries to keep neighbours. How far it pushes groups apart is a matter of its settings and its start.",
+                "It tries to keep neighbours. How far it pushes groups apart is a matter of its settings and its "
+                "start.",
             ),
             Option(
                 "Nearly at right angles, since a group's direction is its diagnosis.",
@@ -19,8 +20,8 @@ QUESTIONS = (
             ),
             Option(
                 "The map does not say.",
-                "Who is a neighbour of whom survives on the map, more or less; distances between groups do not. Measure "
-                "them in the space.",
+                "Who is a neighbour of whom survives on the map, more or less; distances between groups do not. "
+                "Measure them in the space.",
             ),
             Option(
                 "Exactly as far as on the map of another machine.",
@@ -44,7 +45,8 @@ QUESTIONS = (
             ),
             Option(
                 "The map shows 95 % of the variance of the embeddings.",
-                "Explained variance is a figure of PCA. Trustworthiness counts neighbours and does not look at variance.",
+                "Explained variance is a figure of PCA. Trustworthiness counts neighbours and does not look at "
+                "variance.",
             ),
         ),
         right="a",
@@ -55,13 +57,13 @@ QUESTIONS = (
         options=(
             Option(
                 "Yes: no page has a report among its nearest neighbours.",
-                "Zero-shot does not ask for the nearest point of any kind. It compares a page's cosines to sentences with "
-                "each other.",
+                "Zero-shot does not ask for the nearest point of any kind. It compares a page's cosines to sentences "
+                "with each other.",
             ),
             Option(
                 "No: a shift common to all pages leaves their ranks alone.",
-                "A sentence ranks pages by cosine. What all pages share moves all of them alike; what counts is how they "
-                "differ.",
+                "A sentence ranks pages by cosine. What all pages share moves all of them alike; what counts is how "
+                "they differ.",
             ),
             Option(
                 "Yes: a gap means that the contrastive loss has not converged.",

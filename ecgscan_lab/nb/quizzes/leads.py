@@ -11,7 +11,8 @@ QUESTIONS = (
         options=(
             Option(
                 "Yes: with the laws fulfilled, each lead is determined by the others.",
-                "The laws leave two numbers free at each instant. A wrong heart that obeys them is still a wrong heart.",
+                "The laws leave two numbers free at each instant. A wrong heart that obeys them is still a wrong "
+                "heart.",
             ),
             Option(
                 "Not necessarily: the nearest lawful point need not be the true one.",
@@ -20,8 +21,8 @@ QUESTIONS = (
             ),
             Option(
                 "Yes, if the projection uses all six leads and not just I, II and III.",
-                "Six leads take back more of an error in one of them, as section 3 shows. What obeys the laws by itself "
-                "stays in both.",
+                "Six leads take back more of an error in one of them, as section 3 shows. What obeys the laws by "
+                "itself stays in both.",
             ),
         ),
         right="b",
@@ -87,7 +88,8 @@ QUESTIONS = (
             ),
             Option(
                 "They hold on average, with more noise than before.",
-                "It is no noise. The coefficients of the laws are different ones in each record, and nobody keeps them.",
+                "It is no noise. The coefficients of the laws are different ones in each record, and nobody keeps "
+                "them.",
             ),
             Option(
                 "They are lost: I + III = II needs common units.",

@@ -32,13 +32,13 @@ QUESTIONS = (
     ),
     Question(
         id="07.q2",
-        text="All losses start from the same weights and see the same batches, and differences are taken seed by seed. What "
-        "for?",
+        text="All losses start from the same weights and see the same batches, and differences are taken seed by "
+        "seed. What for?",
         options=(
             Option(
                 "A lucky start raises both, and cancels in the difference.",
-                "Much of the spread between runs comes from the seed. What two runs of one seed share says nothing about "
-                "the losses.",
+                "Much of the spread between runs comes from the seed. What two runs of one seed share says nothing "
+                "about the losses.",
             ),
             Option(
                 "It makes every run reproducible to the last digit.",
@@ -53,8 +53,8 @@ QUESTIONS = (
     ),
     Question(
         id="07.q3",
-        text="Two losses are alike in the linear probe. With one of them, a page's own signal is ranked last of all. How can "
-        "that be?",
+        text="Two losses are alike in the linear probe. With one of them, a page's own signal is ranked last of all. "
+        "How can that be?",
         options=(
             Option(
                 "The probe was fitted on too few labels to see it.",

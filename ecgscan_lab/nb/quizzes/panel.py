@@ -102,7 +102,7 @@ def _show_text(question: Question) -> None:
     """As Markdown in a notebook, with plain text for a terminal; printed elsewhere."""
     ipython = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
-        print(question_text(question))
+        sys.stdout.write(question_text(question) + "\n")
         return
     from IPython.display import display
 

@@ -7,17 +7,18 @@ from ecgscan_lab.nb.quizzes.question import Option, Question
 QUESTIONS = (
     Question(
         id="08.q1",
-        text="The score of a finding is the highest of all. Does this patient have it with a probability that one can name?",
+        text="The score of a finding is the highest of all. Does this patient have it with a probability that one can "
+        "name?",
         options=(
             Option(
                 "Yes: the score, once it is scaled to lie between 0 and 1.",
-                "Any number can be scaled to lie there. Of all pages that score 0.9, nine in ten would have to have it, "
-                "and nobody has checked.",
+                "Any number can be scaled to lie there. Of all pages that score 0.9, nine in ten would have to have "
+                "it, and nobody has checked.",
             ),
             Option(
                 "No: a cosine ranks pages, and is no probability.",
-                "It becomes one by calibration on labelled pages of the same kind and from the same clinic. A photograph "
-                "of another sort needs its own.",
+                "It becomes one by calibration on labelled pages of the same kind and from the same clinic. A "
+                "photograph of another sort needs its own.",
             ),
             Option(
                 "Yes: the AUROC of that finding on the test set.",
@@ -29,7 +30,8 @@ QUESTIONS = (
     ),
     Question(
         id="08.q2",
-        text="From a page in three rows of four leads you get ten seconds of twelve leads. Which of them may you measure?",
+        text="From a page in three rows of four leads you get ten seconds of twelve leads. Which of them may you "
+        "measure?",
         options=(
             Option(
                 "All of them, where the reconstruction error is small on average.",
@@ -45,8 +47,8 @@ QUESTIONS = (
             ),
             Option(
                 "What the page shows; the rest is a guess.",
-                "2.5 seconds of each lead and ten of the strip were printed. The other samples look like this heart, and "
-                "were never seen.",
+                "Of each lead 2.5 seconds were printed, of the strip ten. The other samples look like this heart, "
+                "and were never seen.",
             ),
         ),
         right="d",
@@ -77,7 +79,8 @@ QUESTIONS = (
         options=(
             Option(
                 "The scores of the sharper photograph.",
-                "Sharpness helps. To choose one of two afterwards still hides how far the answer depends on the camera.",
+                "Sharpness helps. To choose one of two afterwards still hides how far the answer depends on the "
+                "camera.",
             ),
             Option(
                 "The higher ones, so as not to miss anything.",
@@ -85,13 +88,13 @@ QUESTIONS = (
             ),
             Option(
                 "Both, and how far they differ.",
-                "The heart was the same, so the spread comes from the picture. It is a part of the uncertainty, and the "
-                "reader should see it.",
+                "The heart was the same, so the spread comes from the picture. It is a part of the uncertainty, and "
+                "the reader should see it.",
             ),
             Option(
                 "Neither, since a sound encoder gives one answer.",
-                "No encoder is that indifferent to its input. Throwing the answer away is right where the spread swallows "
-                "the finding.",
+                "No encoder is that indifferent to its input. Throwing the answer away is right where the spread "
+                "swallows the finding.",
             ),
         ),
         right="c",

@@ -7,8 +7,8 @@ from ecgscan_lab.nb.quizzes.question import Option, Question
 QUESTIONS = (
     Question(
         id="04.q1",
-        text="A batch of 80 does not fit. You send four parts of 20 through, take the contrastive loss of each, and add up "
-        "the gradients. What have you trained?",
+        text="A batch of 80 does not fit. You send four parts of 20 through, take the contrastive loss of each, and "
+        "add up the gradients. What have you trained?",
         options=(
             Option(
                 "The same as with 80, only slower.",
@@ -28,8 +28,8 @@ QUESTIONS = (
     ),
     Question(
         id="04.q2",
-        text="After thousands of steps the contrastive loss stands at ln B, and the effective rank is close to 1. What is "
-        "it?",
+        text="After thousands of steps the contrastive loss stands at ln B, and the effective rank is close to 1. "
+        "What is it?",
         options=(
             Option(
                 "Collapse: all pages have become one vector.",
@@ -69,8 +69,8 @@ QUESTIONS = (
             ),
             Option(
                 "Not by itself: its pages are plain and nothing is masked.",
-                "Training pages vary and parts of them are hidden, which makes them harder. Watch for a validation loss "
-                "that turns up.",
+                "Training pages vary and parts of them are hidden, which makes them harder. Watch for a validation "
+                "loss that turns up.",
             ),
         ),
         right="d",

@@ -51,12 +51,13 @@ QUESTIONS = (
     ),
     Question(
         id="05.q3",
-        text="You tried 40 encoders, and report the one with the best test AUROC, with its 95 % interval. What is wrong?",
+        text="You tried 40 encoders, and report the one with the best test AUROC, with its 95 % interval. What is "
+        "wrong?",
         options=(
             Option(
                 "The interval ignores that the best of 40 was picked.",
-                "It holds for an encoder that was chosen before anyone looked. A maximum of 40 is lucky by choice: choose "
-                "on validation, and report test once.",
+                "It holds for an encoder that was chosen before anyone looked. A maximum of 40 is lucky by choice: "
+                "choose on validation, and report test once.",
             ),
             Option(
                 "Nothing, as long as each was fitted on training patients alone.",
@@ -71,8 +72,8 @@ QUESTIONS = (
     ),
     Question(
         id="05.q4",
-        text="Split by patient, chosen on validation, interval over patients: AUROC 92 [90, 94] in hospital A. What does it "
-        "say about hospital B?",
+        text="Split by patient, chosen on validation, interval over patients: AUROC 92 [90, 94] in hospital A. What "
+        "does it say about hospital B?",
         options=(
             Option(
                 "It lies between 90 and 94 there, with 95 % confidence.",
@@ -89,8 +90,8 @@ QUESTIONS = (
             ),
             Option(
                 "Nothing, until it is tested with patients of B.",
-                "What differs between two places is in neither the test set of A nor its interval. Only a test elsewhere "
-                "shows it.",
+                "What differs between two places is in neither the test set of A nor its interval. Only a test "
+                "elsewhere shows it.",
             ),
         ),
         right="d",

@@ -62,7 +62,7 @@ class Question:
         ArgumentError: the id is no such number, there are not three or four options, two are alike, one is without a
             reason, or `right` is none of their letters.
 
-    >>> options = Option("25 mm", "The usual speed."), Option("10 mm", "That is 1 mV."), Option("5 mm", "That is 0.2 s.")
+    >>> options = Option("25 mm", "The usual speed."), Option("10 mm", "That is 1 mV."), Option("5 mm", "That is 0.2 s")
     >>> question = Question("99.q1", "How long is a second on paper?", options, right="a")
     >>> question.verdict("b")
     Question 99.q1: b is not right. That is 1 mV.

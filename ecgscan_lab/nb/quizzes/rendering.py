@@ -11,8 +11,8 @@ QUESTIONS = (
         options=(
             Option(
                 "The heart beats half as fast as it does.",
-                "At 50 mm/s beats lie twice as far apart. Read at 25 mm/s, 0.8 s become 1.6 s, and a normal rate becomes "
-                "a slow one.",
+                "At 50 mm/s beats lie twice as far apart. Read at 25 mm/s, 0.8 s become 1.6 s, and a normal rate "
+                "becomes a slow one.",
             ),
             Option(
                 "The heart beats twice as fast as it does.",
@@ -31,8 +31,8 @@ QUESTIONS = (
     ),
     Question(
         id="01.q2",
-        text="A pixel that the pen covers by a third becomes a third as dark. What would be lost if it were either black "
-        "or white?",
+        text="A pixel that the pen covers by a third becomes a third as dark. What would be lost if it were either "
+        "black or white?",
         options=(
             Option(
                 "Speed: a decision for each pixel takes longer than a share.",
@@ -40,8 +40,8 @@ QUESTIONS = (
             ),
             Option(
                 "Realism: scanners blur, and the picture would look too sharp.",
-                "Blur is an effect of its own, added later where it belongs. A share of covered area is not blur: it is "
-                "exact.",
+                "Blur is an effect of its own, added later where it belongs. A share of covered area is not blur: it "
+                "is exact.",
             ),
             Option(
                 "Heights between two pixels, and strokes thinner than one.",
@@ -57,7 +57,8 @@ QUESTIONS = (
         options=(
             Option(
                 "A tracing algorithm follows the ink in the finished picture.",
-                "Then the yardstick would have the faults of what it is to measure, most of all where pictures are bad.",
+                "Then the yardstick would have the faults of what it is to measure, most of all where pictures are "
+                "bad.",
             ),
             Option(
                 "Each sample's place goes through the same map as the ink.",
@@ -79,8 +80,8 @@ QUESTIONS = (
     ),
     Question(
         id="01.q4",
-        text="Machines print measurements and a diagnosis on the page. Here they are invented, and never taken from the "
-        "record. Why?",
+        text="Machines print measurements and a diagnosis on the page. Here they are invented, and never taken from "
+        "the record. Why?",
         options=(
             Option(
                 "To protect the patient, whose name would stand beside them.",

@@ -20,8 +20,8 @@ QUESTIONS = (
             ),
             Option(
                 "Otherwise rare diagnoses might be missing from the test set.",
-                "It is the other way round: all records of a patient go to one side, so that a rare diagnosis is missed "
-                "more easily. That is a price of the split, not its reason.",
+                "It is the other way round: all records of a patient go to one side, so that a rare diagnosis is "
+                "missed more easily. That is a price of the split, not its reason.",
             ),
             Option(
                 "All recordings of a patient carry the same labels.",
@@ -46,8 +46,8 @@ QUESTIONS = (
             ),
             Option(
                 "They are a guess: beats like those of V2 that are seen.",
-                "The strip gives the timing, the visible beats the shape; the rest is a guess. So the errors of visible "
-                "and of hidden samples are reported apart.",
+                "The strip gives the timing, the visible beats the shape; the rest is a guess. So the errors of "
+                "visible and of hidden samples are reported apart.",
             ),
         ),
         right="c",
@@ -58,13 +58,13 @@ QUESTIONS = (
         options=(
             Option(
                 "A trained tower has to be compared with it, not with 50.",
-                "Even random filters pass on where the ink is, and a probe can use that. What training was worth is the "
-                "gap above this tower.",
+                "Even random filters pass on where the ink is, and a probe can use that. What training was worth is "
+                "the gap above this tower.",
             ),
             Option(
                 "The probe must have seen test patients.",
-                "It was fitted on training patients only. Random filters still pass on where the ink is, and that alone "
-                "beats guessing.",
+                "It was fitted on training patients only. Random filters still pass on where the ink is, and that "
+                "alone beats guessing.",
             ),
             Option(
                 "Its weights cannot really be random.",
@@ -97,8 +97,8 @@ QUESTIONS = (
             ),
             Option(
                 "Sentences that share a space with the pages.",
-                "Pages were trained to lie near the reports that describe them. So a sentence about a finding lies near "
-                "pages that show it, and its cosine ranks them.",
+                "Pages were trained to lie near the reports that describe them. So a sentence about a finding lies "
+                "near pages that show it, and its cosine ranks them.",
             ),
         ),
         right="d",

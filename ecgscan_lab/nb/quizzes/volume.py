@@ -19,7 +19,8 @@ QUESTIONS = (
             ),
             Option(
                 "The three lie in one plane.",
-                "That, and no more. The volume does not say where in the plane, nor whether it was the image that moved.",
+                "That, and no more. The volume does not say where in the plane, nor whether it was the image that "
+                "moved.",
             ),
             Option(
                 "The image has found its own report and signal among all others.",
@@ -79,7 +80,8 @@ QUESTIONS = (
     ),
     Question(
         id="02.q4",
-        text="With a batch of 80 and label smoothing of 0.1, the Gram loss has stood at 0.76 for a while. What do you do?",
+        text="With a batch of 80 and label smoothing of 0.1, the Gram loss has stood at 0.76 for a while. What do you "
+        "do?",
         options=(
             Option(
                 "Raise the learning rate: it is stuck far from zero.",
