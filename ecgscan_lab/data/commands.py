@@ -195,7 +195,8 @@ def _fetch(manifest: Manifest, args: argparse.Namespace, say: Say) -> int:
         say("interrupted; run the same command again to go on from there")
         return INTERRUPTED
     say(
-        f"{counted(done.files, 'file')} in {done.folder}, {done.fresh} of them fetched now ({done.n_bytes / 1e6:,.1f} MB)"
+        f"{counted(done.files, 'file')} in {done.folder}, {done.fresh} of them fetched now "
+        f"({done.n_bytes / 1e6:,.1f} MB)"
     )
     if done.recorded:
         say(f"no published digest, recorded now: {', '.join(done.recorded)}")
