@@ -15,7 +15,7 @@ from typing import Any
 from ecgscan_lab import __version__
 from ecgscan_lab.data import FOLDER_KINDS, known_sources
 from ecgscan_lab.data.commands import add_data_verb, run_data
-from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError
+from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError, counted, nearest_name
 from ecgscan_lab.evaluate.commands import add_probe_verb, run_probe
 from ecgscan_lab.evaluate.embed_commands import add_embed_verb, add_zeroshot_verb, run_embed, run_zeroshot
 from ecgscan_lab.evaluate.evaluate_commands import add_evaluate_verb, run_evaluate
@@ -111,7 +111,8 @@ def absolute_data(data: str) -> str:
     if data == "synthetic":
         return data
     if kind not in FOLDER_KINDS or not colon or not folder:
-        raise ArgumentError(f"cannot read data {data!r}", field="data", expected=known_sources())
+        near = None if kind in FOLDER_KINDS else nearest_name(kind, ["synthetic", *FOLDER_KINDS])
+        raise ArgumentError(f"cannot read data {data!r}", field="data", expected=known_sources(), fix=near)
     path = Path(folder).expanduser().resolve()
     if not path.is_dir():
         raise ArgumentError("no such folder", file=path, field="data", fix="name the folder that holds the records")
@@ -239,7 +240,7 @@ def _render(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("ecgscan-lab: interrupted; run the same command again to go on from there", file=sys.stderr)
         return INTERRUPTED
-    print(f"{done.pages} pages in {done.out}, {done.drawn} of them drawn now in {done.seconds:.1f} s")
+    print(f"{counted(done.pages, 'page')} in {done.out}, {done.drawn} of them drawn now in {done.seconds:.1f} s")
     if done.skipped:
         print(f"{len(done.skipped)} recordings left out, listed with their reasons in {done.out / 'skipped.csv'}")
     return 1 if done.skipped else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from os import PathLike
 
 
@@ -130,3 +132,22 @@ class NotebookError(EcgScanLabError):
 
 class ExportError(EcgScanLabError):
     """A page or its ground truth cannot be written, or cannot be read back and remade."""
+
+
+def nearest_name(name: object, known: Iterable[str]) -> str | None:
+    """The `fix` for a name that is nearly a known one; None when it resembles none of them.
+
+    >>> nearest_name("papper", ["tiny", "paper", "paper_plus"])
+    "did you mean 'paper'?"
+    """
+    close = get_close_matches(name.lower(), list(known), n=1) if isinstance(name, str) else []
+    return f"did you mean {close[0]!r}?" if close else None
+
+
+def counted(n: int, noun: str) -> str:
+    """A number with its noun, which takes an s unless there is just one.
+
+    >>> counted(1, "shard"), counted(2000, "record")
+    ('1 shard', '2,000 records')
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.errors import ArgumentError, nearest_name
 from ecgscan_lab.types import Cohort
 
 __all__ = ["FOLDER_KINDS", "known_sources", "load_cohort"]
@@ -80,7 +80,8 @@ def load_cohort(
             f"unknown source {source!r}",
             field="source",
             expected=known_sources(),
-            fix="write the folder after a colon, for instance ptbxl:data/ptb-xl",
+            fix=(None if kind in FOLDER_KINDS else nearest_name(kind, ["synthetic", *FOLDER_KINDS]))
+            or "write the folder after a colon, for instance ptbxl:data/ptb-xl",
         )
     module, name = FOLDER_KINDS[kind]
     cohort: Cohort = getattr(importlib.import_module(module), name)(

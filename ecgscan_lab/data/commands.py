@@ -11,6 +11,7 @@ from typing import Any
 
 from ecgscan_lab.data import known_sources
 from ecgscan_lab.data.manifest import Manifest, PublishedFile, load_manifest, manifest_names
+from ecgscan_lab.errors import counted
 from ecgscan_lab.types import SPLITS
 from ecgscan_lab.whole_files import write_whole
 
@@ -193,7 +194,10 @@ def _fetch(manifest: Manifest, args: argparse.Namespace, say: Say) -> int:
     except KeyboardInterrupt:
         say("interrupted; run the same command again to go on from there")
         return INTERRUPTED
-    say(f"{done.files} files in {done.folder}, {done.fresh} of them fetched now ({done.n_bytes / 1e6:,.1f} MB)")
+    say(
+        f"{counted(done.files, 'file')} in {done.folder}, {done.fresh} of them fetched now "
+        f"({done.n_bytes / 1e6:,.1f} MB)"
+    )
     if done.recorded:
         say(f"no published digest, recorded now: {', '.join(done.recorded)}")
     say(f"cite: {manifest.fields['citation']['text']}")
@@ -229,7 +233,7 @@ def _labels(args: argparse.Namespace, say: Say) -> int:
 
     how = {"only_present": True} if args.only_present else {}
     path, n = write_label_table(args.source, args.task, args.out, **how)
-    say(f"{n:,} records with a label of {args.task} in {path}")
+    say(f"{counted(n, 'record')} with a label of {args.task} in {path}")
     return 0
 
 
@@ -255,7 +259,8 @@ def _prepare(args: argparse.Namespace, say: Say) -> int:
         return INTERRUPTED
     n_bytes = sum(shard.n_bytes for shard in store.shards)
     say(
-        f"{len(store):,} records of {store.name} in {len(store.shards):,} shards, {n_bytes / 1e6:,.1f} MB, all verified"
+        f"{counted(len(store), 'record')} of {store.name} in {counted(len(store.shards), 'shard')}, "
+        f"{n_bytes / 1e6:,.1f} MB, all verified"
     )
     say("  " + ", ".join(f"{split}: {len(store.indices(split)):,}" for split in SPLITS))
     for sentence, count in store.repairs.items():

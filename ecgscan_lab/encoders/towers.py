@@ -11,7 +11,7 @@ from ecgscan_lab.encoders.pixels import check_fit
 from ecgscan_lab.encoders.positions import check_size
 from ecgscan_lab.encoders.published import PublishedTower
 from ecgscan_lab.encoders.weights import StoredTensors, load_strictly
-from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.errors import ArgumentError, nearest_name
 
 if TYPE_CHECKING:
     Weights = str | os.PathLike[str] | None
@@ -86,7 +86,9 @@ def image_tower(
         else:
             from ecgscan_lab.encoders.open_clip_towers import open_clip_tower as build
     else:
-        raise ArgumentError(f"unknown image tower {name!r}", field="name", expected=", ".join(NAMES))
+        raise ArgumentError(
+            f"unknown image tower {name!r}", field="name", expected=", ".join(NAMES), fix=nearest_name(name, NAMES)
+        )
     return build(name, size=size, fit=fit, weights=weights)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ecgscan_lab.errors import counted
 from ecgscan_lab.evaluate.linear_probe import PROTOCOLS
 from ecgscan_lab.whole_files import write_whole
 
@@ -55,7 +56,7 @@ def run_probe(args: argparse.Namespace, say: Say) -> int:
     rows = match_records(table.ids, labels.records)
     counts = {name: int((labels.split == name).sum()) for name in ("train", "val", "test")}
     say(
-        f"{len(rows):,} records ({', '.join(f'{n:,} {name}' for name, n in counts.items())}), "
+        f"{counted(len(rows), 'record')} ({', '.join(f'{n:,} {name}' for name, n in counts.items())}), "
         f"{table.features.shape[1]} features, {len(labels.class_names)} classes"
     )
     if len(table) > len(rows):
@@ -64,7 +65,7 @@ def run_probe(args: argparse.Namespace, say: Say) -> int:
         say("no column patient_id: every record counts as a patient of its own, and intervals may be too narrow")
 
     def done(row: FractionRow) -> None:
-        say(f"{row.percent:g} % of labels: {row.n_draws} draws after {time.perf_counter() - started:.0f} s")
+        say(f"{row.percent:g} % of labels: {counted(row.n_draws, 'draw')} after {time.perf_counter() - started:.0f} s")
 
     found = probe_fractions(
         {Path(args.features).stem: table.features[rows]}, labels.labels, labels.split, labels.patients,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.errors import ArgumentError, nearest_name
 
 if TYPE_CHECKING:
     from ecgscan_lab.train.recipe import Recipe
@@ -145,7 +145,10 @@ def chosen_recipe(args: argparse.Namespace, n_train: int) -> Recipe:
         recipe = recipes.read_recipe(args.recipe)
     else:
         raise ArgumentError(
-            f"unknown recipe {args.recipe!r}", field="recipe", expected=f"{', '.join(NAMED)}, or a .json file"
+            f"unknown recipe {args.recipe!r}",
+            field="recipe",
+            expected=f"{', '.join(NAMED)}, or a .json file",
+            fix=nearest_name(args.recipe, NAMED),
         )
     values = recipe.as_dict()
     changes = {name: getattr(args, f"set_{name}") for _, name, _ in _SHORT}

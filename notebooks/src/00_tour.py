@@ -20,7 +20,8 @@
 # | **You will learn to** | *draw* an ECG page from a recording, *align* pages with signals and reports, *judge* what the image encoder learned |
 # | **You need** | Python, a little deep learning; no GPU, no download, no cardiology |
 #
-# The method is ECG-Scan (arXiv 2604.01526). Equation numbers below are the paper's.
+# ECG-Scan (arXiv 2604.01526) trains an image encoder on pages, signals and reports. The tour walks through all of it once;
+# notebooks 01 to 08 take the parts to pieces. Equation numbers are the paper's.
 
 # %%
 import sys
@@ -42,9 +43,9 @@ out = "ecgscan-tour"
 # %% [markdown]
 # ## 1. Records
 #
-# A record is twelve leads in millivolts, some labels, and perhaps a report. The default data are drawn by a small model of
-# the heart: a dipole that moves, seen by the leads. `data` switches to real recordings; nothing below changes.
-# Patients, not records, are split: nobody is trained on and judged on.
+# A record is twelve **leads** (views of the heart's voltage from twelve directions) in millivolts, some labels, and perhaps a
+# report. The default data are drawn by a small model of the heart: a dipole that moves, seen by the leads. `data` switches
+# to real recordings; nothing below changes. Patients are split, not records: nobody is in training and in the test.
 
 # %%
 from pathlib import Path
@@ -83,7 +84,8 @@ for skipped in cohort.skipped[:10]:
 
 # %% [markdown]
 # The six limb leads are two measurements in disguise: II = I + III (Einthoven), and aVR, aVL and aVF follow
-# (Goldberger). How well do the recordings obey? The paper's Table 1 finds 40 to 50 dB.
+# (Goldberger). How well do the recordings obey? The signal-to-noise ratio (SNR) says it in decibels: at 40 dB a lead is off
+# by one part in a hundred of its amplitude. The paper's Table 1 finds 40 to 50 dB and more.
 
 # %%
 from ecgscan_lab.evaluate import limb_law_snr
@@ -95,7 +97,7 @@ law_snr[["median_db", "q25_db", "q75_db", "n_records"]].round(1)
 # ## 2. Pages
 #
 # Paper moves at 25 mm/s and a millivolt is 10 mm high. The clinical page shows 2.5 s of each lead in three rows, and ten
-# seconds of lead II below. So nine leads out of twelve hide three quarters of what was recorded.
+# seconds of lead II below, the rhythm strip. So eleven leads of twelve hide three quarters of what was recorded.
 
 # %%
 from ecgscan_lab import draw_page
@@ -105,8 +107,8 @@ image = draw_page(record, dpi=110)
 show(plot_page(image))
 
 # %% [markdown]
-# The network sees the compact page at 448 x 192 pixels, and every time it comes round it looks a little different:
-# colour and strength of the grid, width of the pen, place of the rows.
+# The network sees a more compact page, in the quick profile at 448 x 192 pixels, and every time a record comes round its page
+# looks a little different: colour and strength of the grid, width of the pen, place of the rows.
 
 # %%
 from ecgscan_lab.batch import draw_images
@@ -117,8 +119,8 @@ show(plot_pages(list(draw_images(cohort, eight, recipe.size, seed=seed).numpy().
 # %% [markdown]
 # ## 3. Words
 #
-# Reports are the second modality. A record without one gets one written from its labels. A frozen sentence encoder turns
-# each text into a vector; it is never trained here.
+# Reports are the second modality. A record without a report gets one written from its labels. A frozen sentence encoder
+# turns each text into a vector; it is never trained here.
 
 # %%
 import numpy as np
@@ -136,8 +138,9 @@ pd.Series(texts).value_counts().head(5).rename("records").to_frame()
 # %% [markdown]
 # ## 4. The signal teacher
 #
-# In the paper the teacher is D-BETA, trained on 780,000 signals and frozen. Ours is small and trained here, on the
-# training patients only: it fills in masked stretches of signal and matches signals with their texts. Then it is frozen.
+# Signals are the third. In the paper their encoder is D-BETA, a published one that was trained on a large archive and is
+# frozen; it *teaches*, since pages are drawn to where it puts their signals. Ours is small and trained here, on the training
+# patients only: it fills in masked stretches of signal and matches signals with their texts. Then it is frozen, too.
 
 # %%
 from ecgscan_lab.batch import FrozenFeatures
@@ -151,10 +154,10 @@ frozen = FrozenFeatures(encode_signals(teacher, cohort.signals_mv), text_feature
 # %% [markdown]
 # ## 5. The objective
 #
-# A page, its signal and its report should point the same way. Two losses say so:
-# a contrastive loss between page and report (Eq. 1), and the **volume** of the parallelepiped that the three unit vectors
-# span (Eq. 2-4), $V = \sqrt{|\det G|}$, small when they lie close together. With $a, b, c$ the three cosines,
-# $\det G = 1 + 2abc - a^2 - b^2 - c^2$. Here is that by hand, for one triple:
+# The vectors of a page, its signal and its report should point the same way. Two losses ask for it: a contrastive loss, by
+# which a page picks its own report out of the batch (Eq. 1), and the **volume** of the parallelepiped that the three unit
+# vectors span (Eq. 2-4), $V = \sqrt{|\det G|}$, small when they lie close together. $G$ holds their dot products; with $a, b, c$
+# the three cosines, $\det G = 1 + 2abc - a^2 - b^2 - c^2$. Here is that by hand, for one triple:
 
 # %%
 import torch
@@ -168,9 +171,9 @@ assert torch.allclose(gram_volume(*three.split(1))[0, 0], by_hand, atol=1e-4)
 print(f"volume of three random directions: {by_hand:.3f}")
 
 # %% [markdown]
-# The third part decodes the twelve leads from the page (Eq. 5) and holds them to the limb-lead laws (Eq. 6-7). In all
+# A third part decodes the twelve leads from the page (Eq. 5) and holds them to the limb-lead laws (Eq. 6-7). In all
 # (Eq. 8-9): $L = 0.1\,L_{ctr} + 0.05\,L_{gram} + 1.0\,(L_{mse} + 0.1\,L_{rule})$. Before training, every part is where
-# chance puts it: the contrastive and Gram losses near the logarithm of the batch size.
+# chance puts it: the contrastive and the Gram loss near the logarithm of the batch size, which is what guessing costs.
 
 # %%
 from ecgscan_lab.batch import make_batch
@@ -186,8 +189,8 @@ pd.Series({name: float(part) for name, part in loss.parts.items()} | {"total": f
 # %% [markdown]
 # ## 6. Pretraining
 #
-# The loop is a page long: `ecgscan_lab/train/loop.py`. The weights with the lowest validation loss are kept; interrupting
-# the cell keeps the latest ones too.
+# The loop can be read in a sitting: `ecgscan_lab/train/loop.py`. The weights with the lowest validation loss are kept; if you
+# interrupt the cell, the latest ones are kept, too.
 
 # %%
 on_step = live_losses(recipe.steps, "pretraining")
@@ -202,9 +205,9 @@ show(plot_history(run.history, parts=("total", "contrastive", "gram", "mse", "ru
 # %% [markdown]
 # ## 7. Linear probe
 #
-# Freeze the image tower, fit a logistic regression on its features, and rank the test patients. Next to it stand the same
-# tower with random weights, raw pixels, the same tower trained **with labels** for about the same time, and the teacher,
-# which sees the signal itself.
+# Freeze the image tower, fit a logistic regression on its features, and rank the pages of the test patients. Beside it stand
+# four rivals: the same tower with random weights, raw pixels, the same tower trained **with labels** for about the same time,
+# and the teacher, which sees the signal itself.
 
 # %%
 from ecgscan_lab.baselines.pixels import pixel_features
@@ -230,12 +233,13 @@ rows = [{"label": n.replace("_", " "), "group": t, **r.as_dict()} for t, by in p
 show(plot_auroc_bars(rows, title="Linear probe on held-out patients"))
 
 # %% [markdown]
-# Each dot is a macro AUROC over the labels that can be judged, each line a 95 % interval over patients: 50 is chance and
-# 100 is a perfect ranking. Where two intervals are apart, the difference is not luck.
+# **AUROC** is the chance that a page with a finding gets a higher score than one without: 50 is guessing, 100 a perfect
+# ranking. Each dot is its mean over the labels that can be judged (*macro*), each line a 95 % interval over patients. Where two
+# intervals are apart, the difference is hardly luck; where they overlap, `07_loss_lab` has a sharper test.
 #
 # ## 8. Zero-shot
 #
-# Now without fitting anything: embed a few sentences for each diagnosis and see which pages lie closest.
+# Now without fitting anything: embed a few sentences for each diagnosis, and see which pages lie closest to them.
 
 # %%
 from ecgscan_lab.evaluate.judgement import zero_shot_tasks
@@ -253,6 +257,7 @@ show(plot_per_class(per_class, title=f"{task}, label by label"))
 
 # %% [markdown]
 # Retrieval asks the same of single records: among all test records, does a page find its own text, and its own signal?
+# *Recall@10* is how often the right one is among the ten nearest.
 
 # %%
 from ecgscan_lab.evaluate import retrieval
@@ -269,8 +274,8 @@ pd.DataFrame(recall).round(1)
 # ## 9. Back to millivolts
 #
 # The decoder draws ten seconds of twelve leads from one vector. What the page shows it could read; what the page hides it
-# must guess. An SNR of 0 dB is no better than a flat line, and after minutes of training that is about what to expect:
-# the paper's decoder has 86 million parameters and 50,000 steps to learn where each beat is.
+# must guess. An SNR of 0 dB is no better than a flat line, and after minutes of training little more is to be expected: the
+# paper's decoder has 86 million parameters, and 50,000 steps to learn where each beat is.
 
 # %%
 from ecgscan_lab.evaluate import reconstruction_error
@@ -287,7 +292,8 @@ errors.query("lead in ('all leads', 'I', 'II', 'V1', 'V5')").round(3)
 # %% [markdown]
 # ## 10. A map of what was learned
 #
-# The first two principal components of the test pages' features. Neighbours look alike to the network.
+# The first two principal components of the test pages' features: the flat view that keeps most of their spread. Pages that
+# are neighbours here look alike to the network; `06_embeddings` says how far such a map can be trusted.
 
 # %%
 from ecgscan_lab.plots.embedding import pca_2d, plot_embedding
@@ -300,6 +306,8 @@ show(plot_embedding(view.points[kept], np.array(first)[kept], classes, view.expl
 
 # %% [markdown]
 # ## 11. The record of this run
+#
+# Everything that this run used and found goes into one file: a number without its data, recipe and seed cannot be checked.
 
 # %%
 from ecgscan_lab.nb.results import write_results
@@ -318,16 +326,33 @@ results = {
 print("wrote", write_results(out / "results.json", results).name)
 
 # %% [markdown]
+# ## Check yourself
+#
+# Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the
+# question marks in the cell that follows and run it.
+
+# %%
+from ecgscan_lab.nb.quizzes import check_quiz, quiz
+
+quiz("00")
+
+# %%
+check_quiz("00", "?", "?", "?", "?")
+
+# %% [markdown]
 # ## What to take away
 #
 # - A page is geometry: 25 mm a second and 10 mm a millivolt turn a signal into a picture, and back.
-# - Aligning pages with signals and reports teaches an image encoder most of what labels would have taught it.
+# - An image encoder can learn to diagnose from pages, signals and reports, without a label. How much labels would add is
+#   the gap to the tower that was trained with them.
 # - Intervals over patients, a random encoder and raw pixels beside every number keep one honest.
 #
-# **Limits.** Clean pages only; a small teacher; reports partly written from labels, which tells the encoder something
-# that a hospital's reports would not; minutes of training. Not for clinical use.
+# **Limits.** Clean pages only; a small teacher; minutes of training; reports partly written from labels, which tell the
+# encoder something that a hospital's reports would not. Not for clinical use.
 #
 # **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
 # 2604.01526: Eq. 1 contrastive, Eq. 2-4 Gram volume, Eq. 5 reconstruction, Eq. 6-7 lead laws, Eq. 8-9 total. Cicchetti
 # et al. (2024), *Gramian Multimodal Representation Learning and Alignment*, arXiv 2412.11959. Wagner et al. (2020),
 # *PTB-XL, a large publicly available electrocardiography dataset*.
+#
+# **Next**: [01_rendering](01_rendering.ipynb), where millivolts become ink.

@@ -16,9 +16,11 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | about one minute, under 1 GB |
+# | **Time and memory** | about a minute to run and about 1.4 GB; half an hour to work through |
 # | **You will learn to** | *place* a millivolt on paper, *cover* a pixel with ink, *follow* a trace through folds and photographs |
-# | **You need** | Python and NumPy; no GPU, no download, no cardiology |
+# | **You need** | Python and NumPy, for section 6 a little PyTorch; no GPU, no download, no cardiology |
+#
+# ECG-Scan (arXiv 2604.01526) learns from pages that are drawn from signals while it trains. This notebook draws them.
 
 # %%
 import sys
@@ -39,7 +41,7 @@ seed = 0
 # ## 1. Paper arithmetic
 #
 # An ECG recorder is a plotter. Paper moves at 25 mm a second, the pen rises 10 mm for a millivolt, and a page is that and
-# nothing else. Here is one synthetic recording, and a page described in millimetres.
+# nothing else. Here is one synthetic recording of twelve leads, on a page described in millimetres.
 
 # %%
 import numpy as np
@@ -71,8 +73,21 @@ print(f"V2 starts {x0_mm:g} mm from the left, {image.mm_to_px[0, 0]:.2f} pixels 
 
 # %% [markdown]
 # ### Exercise 01.1
+#
 # Write that arithmetic as a function: the place in millimetres of a sample of `u_mv` millivolts, `t_s` seconds after the
 # start of a trace that begins at `(x0_mm, y0_mm)`.
+#
+# <details><summary>Hint 1</summary>
+#
+# Time runs to the right at 25 mm a second, voltage upwards at 10 mm a millivolt. Which way does y count on a page?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Millimetres are counted downwards from the top edge, so a positive voltage makes y *smaller*: subtract it.
+#
+# </details>
 
 # %% tags=["exercise"]
 def place_on_paper(t_s, u_mv, x0_mm, y0_mm):
@@ -90,8 +105,9 @@ def place_on_paper(t_s, u_mv, x0_mm, y0_mm):
 # %% [markdown]
 # ## 2. One recording, many pages
 #
-# Hospitals differ: twelve leads in three rows or in twelve, one rhythm strip or three, 50 mm a second in much of Europe,
-# limb leads in Cabrera's order in Scandinavia. A `PageSpec` describes them all; `PageSpec.machine` has common families.
+# Hospitals differ: twelve leads in three rows or in twelve, one rhythm strip (a lead that runs for all ten seconds) or three,
+# 50 mm a second in much of Europe, and in Scandinavia limb leads in Cabrera's order, by the direction they look from. A
+# `PageSpec` describes them all; `PageSpec.machine` has common families.
 
 # %%
 from ecgscan_lab.plots.rendering import plot_page_kinds
@@ -141,7 +157,21 @@ show(plot_ink(record, "V2", dpi=60))
 
 # %% [markdown]
 # ### Exercise 01.2
+#
 # How much of the pixel between `row` and `row + 1` does a stroke from `low` to `high` cover? `low` and `high` are arrays.
+#
+# <details><summary>Hint 1</summary>
+#
+# What the stroke covers of a pixel is what lies above its lower end, less what lies above its upper end. Neither can be
+# less than 0 or more than 1.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `np.clip(high - row, 0, 1)` is how far the pixel is filled up to `high`. Which share of it lies before `low`?
+#
+# </details>
 
 # %% tags=["exercise"]
 def pixel_coverage(low, high, row):
@@ -156,8 +186,21 @@ def pixel_coverage(low, high, row):
 
 # %% [markdown]
 # ### Exercise 01.3
-# CLIP's larger towers look at 336 pixels. How wide is a second on a 279.4 mm page squeezed into 336 pixels, in pixels? A
-# QRS complex lasts a tenth of that.
+#
+# Larger towers of CLIP, the image encoder that the paper starts from, look at 336 pixels. A page 279.4 mm wide is squeezed
+# into them. How many pixels wide is a second? A QRS complex, the spike of a beat, lasts about a tenth of that.
+#
+# <details><summary>Hint 1</summary>
+#
+# First find how many pixels a millimetre has. A second is 25 of those millimetres.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The page is 279.4 mm or 336 pixels wide, so a millimetre is 336 / 279.4 pixels.
+#
+# </details>
 
 # %% tags=["exercise"]
 second_px = ...
@@ -172,7 +215,7 @@ second_px = 25 * 336 / 279.4
 # ## 4. What happens to paper
 #
 # Pages are folded, copied, faxed, stained and photographed. Each effect has a strength; at 0 it changes nothing. Where an
-# effect moves the ink, the ground truth moves with it: the blue line below is computed, not found.
+# effect moves the ink, the ground truth moves with it: the blue line below is computed, not found in the picture.
 
 # %%
 from ecgscan_lab.plots.rendering import view_effect
@@ -192,8 +235,8 @@ interact_figure(
 )
 
 # %% [markdown]
-# Presets mix effects as they occur together. `paper` is the paper's list of augmentations; `photo` puts a creased sheet on
-# a table; `mixture` draws one of them for every page.
+# Presets mix effects as they occur together. `paper` is ECG-Scan's list of augmentations; `photo` puts a creased sheet on a
+# table; `mixture` draws one of the others for every page.
 
 # %%
 from ecgscan_lab.plots.rendering import plot_presets
@@ -201,9 +244,23 @@ from ecgscan_lab.plots.rendering import plot_presets
 show(plot_presets(record, seed=seed))
 
 # %% [markdown]
-# ### Exercise 01.4: find the lead
+# ### Exercise 01.4
+#
 # On a photograph, which trace does a pixel belong to? Use `polylines`, lead -> `[n, 2]` pixels. Beware of tall beats that
 # reach into the next row.
+#
+# <details><summary>Hint 1</summary>
+#
+# Boxes overlap, so the box that holds the pixel will not do. Measure the distance from the pixel to every sample of
+# every trace.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `min(polylines, key=...)` with the smallest squared distance of a trace's samples from `(x, y)`.
+#
+# </details>
 
 # %% tags=["exercise"]
 def find_lead(polylines, x, y):
@@ -256,11 +313,10 @@ show(plot_fit_to_page(strip, picture.numpy(), range(steps), snr_db, seen))
 # %% [markdown]
 # Where the two strokes do not overlap there is no gradient, so both pictures are blurred along the voltage axis at first,
 # and less and less as the line comes near: each stage takes over where the last one can see no more.
-
-# %% [markdown]
+#
 # Reading a clean page back with everything known about it (`render.reading`) goes further: it finds the voltages that
-# would ink the page in just this way, faster and closer than descent. At 200 dpi a pixel is 5 ms wide, and more than
-# that comes back, because a column's ink has an upper and a lower edge.
+# would ink the page in just this way, faster and closer than descent. At 200 dots an inch a pixel is 5 ms wide, and finer
+# detail than that comes back, because a column's ink has an upper and a lower edge.
 
 # %%
 from ecgscan_lab.render.reading import read_traces
@@ -294,17 +350,33 @@ for name in ("clean", "paper", "photo"):
 
 # %% [markdown]
 # `benchmarks/rendering.py` does it properly: one core, medians, matplotlib beside it, and ecg-image-kit where you have it.
+
+# %% [markdown]
+# ## Check yourself
 #
+# Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the
+# question marks in the cell that follows and run it.
+
+# %%
+from ecgscan_lab.nb.quizzes import check_quiz, quiz
+
+quiz("01")
+
+# %%
+check_quiz("01", "?", "?", "?", "?")
+
+# %% [markdown]
 # ## What to take away
 #
 # - A page is geometry: two scales and one map from millimetres to pixels, and it runs backwards.
-# - Ink is area: a pixel's grey is the share that the pen covers, so thin lines survive small pictures.
+# - Ink is area: a pixel is as dark as the share of it that the pen covers, so thin lines survive small pictures.
 # - Ground truth that follows every fold makes a drawn page a measuring instrument.
 #
 # **Limits.** Handwriting, tables and lamps are imitations, and a classifier can still tell them from photographs. Nothing
 # printed on a page is anyone's. Not for clinical use.
 #
-# **References.** Pham et al. (2026), arXiv 2604.01526, section 5.1: pages drawn on the fly with geometric, noise, colour
-# and grid augmentation. Shivashankara et al. (2024), *ECG-Image-Kit*, the renderer used there.
+# **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
+# 2604.01526: section 5.1, pages drawn on the fly with geometric, noise, colour and grid augmentation. Shivashankara et
+# al. (2024), *ECG-Image-Kit*, the renderer used there.
 #
-# **Next:** [02_gram_volume](02_gram_volume.ipynb).
+# **Next**: [02_gram_volume](02_gram_volume.ipynb), where three vectors span a volume.

@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | under a minute to run and less than 1 GB; an hour to work through |
+# | **Time and memory** | under a minute to run and about 1 GB; an hour to work through |
 # | **You will learn to** | *turn* three vectors and read their volume, *find* where the published formula fails, *choose* a cure |
 # | **You need** | dot products, gradients, a little PyTorch; no data, no GPU, no cardiology |
 #
@@ -92,6 +92,18 @@ print(gram.numpy().round(2), f"\n\nvolume {volume:.3f}")
 #
 # $G$ has ones on its diagonal, so three numbers decide: the cosines $a$ (image, report), $b$ (image, signal) and $c$
 # (report, signal). Write its determinant without a matrix. For a batch of 2,048 this spares four million small matrices.
+#
+# <details><summary>Hint 1</summary>
+#
+# Write the determinant of [[1, a, b], [a, 1, c], [b, c, 1]] and expand it along its first row.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Three terms are squares with a minus sign. Two more are equal, and hold all three cosines: together `2 * a * b * c`.
+#
+# </details>
 
 # %% tags=["exercise"]
 def gram_determinant(a, b, c):
@@ -129,8 +141,9 @@ show(static_twin(plot_volume_surface, [apart, close], ["At right angles", "Close
 # ## 3. A batch
 #
 # The loss compares every image $i$ with every pair (report, signal) $j$, and asks for the smallest volume on the diagonal
-# (Eq. 4): $L_{gram} = \frac{1}{2}[CE(-\tau V) + CE(-\tau V^T)]$. Who guesses pays $\ln B$. We draw toy triples whose report and
-# signal lie at a chosen cosine, and whose image lies midway, but for noise.
+# (Eq. 4): $L_{gram} = \frac{1}{2}[CE(-\tau V) + CE(-\tau V^T)]$, with $CE$ the cross-entropy of picking the right one out of a
+# batch of $B$, and $\tau$ a scale that multiplies. Who guesses pays $\ln B$. We draw toy triples whose report and signal lie at
+# a chosen cosine, and whose image lies midway, but for noise.
 
 # %%
 import math
@@ -159,7 +172,7 @@ torch.linalg.det(rows @ rows.T).abs().sqrt().backward()
 print(same.grad.numpy())
 
 # %% [markdown]
-# The library keeps the published computation as `reference="gram"`, to be compared with, and guards its own:
+# The library keeps the published computation as `reference="gram"`, for comparison, and guards its own:
 
 # %%
 for reference in ("gram", None):
@@ -190,12 +203,25 @@ show(plot_rounding(gaps, exact, {name: torch.stack(values) for name, values in c
 
 # %% [markdown]
 # Beyond a cosine of 0.999 most bfloat16 determinants are noise. Hollow ones are **below zero**: the modulus turns their
-# gradient round, and descending drives the vectors apart. The bars at the foot are exact zeros: NaN again. The library
-# leaves autocast, works in float32, clamps at zero and adds $10^{-8}$ under the root.
+# gradient round, and descent drives the vectors apart. The bars at the foot are exact zeros: NaN again. The library leaves
+# mixed precision here, works in float32, clamps at zero and adds $10^{-8}$ under the root.
 #
 # ### Exercise 02.2
 #
 # Take the root of a determinant so that value and gradient stay sound at zero, close to zero, and below it.
+#
+# <details><summary>Hint 1</summary>
+#
+# The slope of $\sqrt u$ is $1 / (2 \sqrt u)$. What keeps $u$ away from zero? And what is the slope of $|u|$ where
+# rounding has made $u$ negative?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Below zero means as small as can be: clamp instead of taking the modulus, and add something small *under* the root.
+#
+# </details>
 
 # %% tags=["exercise"]
 def safe_volume(determinant):
@@ -211,8 +237,8 @@ def safe_volume(determinant):
 # %% [markdown]
 # ## 5. Where the loss climbs back to $\ln B$
 #
-# Now the body of section 1 that we were to remember. Report and signal close up; each image stays as close to its own
-# pair as it was.
+# Now for what section 1 asked you to remember. Report and signal close up; each image stays as close to its own pair as it
+# was.
 
 # %%
 from ecgscan_lab.plots.geometry import plot_curves
@@ -255,12 +281,25 @@ show(plot_hubs(cosines, tables, {"volume": "volume V", "plane_distance": "plane 
 
 # %% [markdown]
 # Left: one pair, the most parallel, is the nearest to nearly every image. It is a **hub**: its whole column is small, since
-# $\sqrt{1 - c_j^2}$ is. Right: divided out, images find their own pairs again. The spread is wider here than in most
-# batches. Training can make the pairs alike; that is effort spent on pairs, not on images.
+# $\sqrt{1 - c_j^2}$ is. Right: with that factor divided out, images find their own pairs again. The cosines spread wider here
+# than in most batches. Training can make them alike, but that is effort spent on pairs, not on images.
 #
 # ### Exercise 02.3
 #
 # Write the distance of every image from the plane of every pair. Rows have length one.
+#
+# <details><summary>Hint 1</summary>
+#
+# Section 5 says it: $V^2 = (1 - c^2)\, d^2$. Two of the three cosines are tables of the batch, one is a vector.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `image @ report.T` and `image @ signal.T` are the tables, `(report * signal).sum(1)` is $c$. Divide the determinant of
+# exercise 02.1 by $1 - c^2$, which belongs to the columns, and take the root.
+#
+# </details>
 
 # %% tags=["exercise"]
 def distances_from_planes(image, report, signal):
@@ -279,8 +318,8 @@ def distances_from_planes(image, report, signal):
 # ## 7. The sign
 #
 # A volume does not know front from back. Replace every image by its opposite: the loss is the same. The signed kinds add what
-# is missing, $(1 - a \cdot m)^2$ under the root, with $m$ the mean direction of the others: nothing when the image points
-# along it, 1 at a right angle, 4 when it points the other way.
+# is missing, $(1 - \cos)^2$ under the root, with the cosine between the image and the mean direction of the other two: nothing
+# when the image points along it, 1 at a right angle, 4 when it points the other way.
 
 # %%
 import pandas as pd
@@ -311,8 +350,8 @@ share = {kind: 100 * (cosine < 0).float().mean().item() for kind, cosine in ende
 pd.Series(share, name="images that point away from their pair, %").round(0).to_frame()
 
 # %% [markdown]
-# From a random start half of them end up backwards, and the loss is content. In ECG-Scan the contrastive loss (Eq. 1) stands
-# beside and objects, with a cosine that knows its sign. A volume alone needs the signed kind.
+# From a random start about half of them end up backwards, and the loss is content. In ECG-Scan the contrastive loss (Eq. 1)
+# stands beside it and objects, with a cosine that knows its sign. A volume alone needs a signed kind.
 
 # %%
 backwards = gram_volume(-matched.image, matched.report, matched.signal)
@@ -322,8 +361,8 @@ assert share["volume"] > 20 > share["signed_plane_distance"]
 # %% [markdown]
 # ## 8. The floor
 #
-# Label smoothing moves a share $\varepsilon = 0.1$ of each target to all candidates of the batch. Then zero is out of reach,
-# and too much certainty costs again. Here the right logit leads all others by a gap:
+# Label smoothing takes a share $\varepsilon = 0.1$ of each target and spreads it over all candidates of the batch. Then a loss of
+# zero is out of reach, and too much certainty costs again. Here the right logit leads all others by a gap:
 
 # %%
 from ecgscan_lab.losses.contrastive import symmetric_cross_entropy
@@ -339,13 +378,25 @@ show(plot_curves(gap, curves, xlabel="lead of the right logit", ylabel="loss at 
 assert abs(min(curves["ε = 0.1"]) - floor) < 0.01
 
 # %% [markdown]
-# A batch of 80 cannot do better than 0.7538, at a lead of 6.6; with $\tau = 14.3$ that is a difference in volume of 0.46. A log
-# that shows 0.76 may be a network that has learned all it can. That is why the library also logs the loss *above its floor*.
+# A batch of 80 cannot do better than 0.7538, at a lead of 6.6; with $\tau = 14.3$ that is a difference in volume of 0.46. A run
+# that logs 0.76 may have learned all it can. That is why the library also logs the loss *above its floor*.
 #
 # ### Exercise 02.4
 #
-# Predict the floor for a batch of 256, in nats, to two decimals. It is the entropy of the smoothed target: $p = 1 -
-# \varepsilon + \varepsilon/B$ once, $q = \varepsilon/B$ for each of the others.
+# Predict the floor for a batch of 256, in nats (natural logarithms), to two decimals. It is the entropy of the smoothed
+# target: $p = 1 - \varepsilon + \varepsilon/B$ once, $q = \varepsilon/B$ for each of the others.
+#
+# <details><summary>Hint 1</summary>
+#
+# The best prediction is the smoothed target itself. What is its entropy, $-\sum p \ln p$ over all 256 candidates?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# One candidate has $p = 0.9 + 0.1/256$, and 255 have $q = 0.1/256$: $-p \ln p - 255\, q \ln q$.
+#
+# </details>
 
 # %% tags=["exercise"]
 floor_256 = ...  # exercise 02.4: your number here
@@ -358,6 +409,20 @@ p, q = 1 - 0.1 + 0.1 / 256, 0.1 / 256
 floor_256 = -p * math.log(p) - 255 * q * math.log(q)
 
 # %% [markdown]
+# ## Check yourself
+#
+# Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the
+# question marks in the cell that follows and run it.
+
+# %%
+from ecgscan_lab.nb.quizzes import check_quiz, quiz
+
+quiz("02")
+
+# %%
+check_quiz("02", "?", "?", "?", "?")
+
+# %% [markdown]
 # ## What to take away
 #
 # - Volume is base times height. Only the height is about the image; `plane_distance` keeps just that.
@@ -365,11 +430,11 @@ floor_256 = -p * math.log(p) - 255 * q * math.log(q)
 # - A vector and its opposite have one volume. Keep a cosine beside it, or use a signed kind.
 # - With label smoothing, judge a loss by its distance from the floor.
 #
-# **Limits.** Toy vectors with a known geometry: they show what the loss *can* do, not how often a trained network meets
-# it; `07_loss_lab` measures that. Not for clinical use.
+# **Limits.** Toy vectors with a known geometry: they show what *can* happen, not how often it happens to a network in
+# training; `07_loss_lab` measures that. Not for clinical use.
 #
 # **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
 # 2604.01526: Eq. 1 contrastive, Eq. 2-3 volume, Eq. 4 Gram loss. Cicchetti et al. (2024), *Gramian Multimodal Representation
 # Learning and Alignment*, arXiv 2412.11959. Plane distance and the signed kinds are this package's own.
 #
-# **Next**: `03_lead_laws`, where six leads turn out to be two.
+# **Next**: [03_lead_laws](03_lead_laws.ipynb), where six leads turn out to be two measurements.

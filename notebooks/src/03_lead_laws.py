@@ -20,7 +20,8 @@
 # | **You will learn to** | *project* leads onto the laws, *measure* what a loss can and cannot mend, *diagnose* recordings whose leads were mixed up |
 # | **You need** | matrices, gradients, a little PyTorch; no GPU, no download, no cardiology |
 #
-# ECG-Scan (arXiv 2604.01526) decodes twelve leads from a page and holds six of them to laws. Equation numbers are the paper's.
+# ECG-Scan (arXiv 2604.01526) decodes twelve leads from a page and holds six of them, the limb leads, to laws. Equation
+# numbers are the paper's.
 
 # %%
 import sys
@@ -60,7 +61,7 @@ show(plot_derived_leads(record))
 
 # %% [markdown]
 # The dashed lines are computed, not measured, and lie on the recorded ones. What remains is rounding and noise. Over all
-# records, as the ratio of a lead's power to the power of what is off:
+# records, as the ratio of a lead's power to the power of what is off (the signal-to-noise ratio), in decibels:
 
 # %%
 from ecgscan_lab.evaluate import limb_law_snr
@@ -68,7 +69,7 @@ from ecgscan_lab.evaluate import limb_law_snr
 limb_law_snr(cohort.signals_mv)[["median_db", "q25_db", "q75_db", "n_records"]].round(1)
 
 # %% [markdown]
-# 40 dB is one part in a hundred of the amplitude. The paper's Table 1 finds 40 to 50 dB in PTB-XL, CPSC2018 and CSN.
+# 40 dB is one part in a hundred of the amplitude. The paper's Table 1 finds 40 to 50 dB and more in PTB-XL, CPSC2018 and CSN.
 #
 # ## 2. A plane
 #
@@ -91,8 +92,8 @@ interact_figure(
 # the law. Eq. 6 returns it at a right angle, to the *nearest* lawful point, which is not where it came from. Right: the plane
 # seen from the front is the chest seen from the front, and the six leads are six directions in it.
 #
-# In six dimensions the plane is the span of two columns, what I and II contribute to each lead. Its projector is a matrix
-# of small whole numbers over 21.
+# In six dimensions the plane is spanned by two columns: what I and II contribute to each lead. Its **projector**, the matrix
+# that takes any six numbers to the nearest lawful ones, consists of small whole numbers over 21.
 
 # %%
 import numpy as np
@@ -119,8 +120,8 @@ show(static_twin(lambda **values: plot_dragged_lead(record, **values), methods, 
 
 # %% [markdown]
 # Both make the leads lawful. Neither makes them true: Eq. 6 cannot know which of the three leads was wrong, so all three share
-# the blame, and with the "paper" reading aVR and aVF, which were right, are computed anew from I and II, which are not. The
-# total error is *larger* than before. $P$ asks all six leads, and four of them contradict II: more of the drift goes away.
+# the blame. Read as the paper writes it, aVR and aVF, which were right, are then computed anew from I and II, which are not:
+# the total error is *larger* than before. $P$ asks all six leads, and four of them contradict II: more of the drift goes away.
 
 # %%
 interact_figure(
@@ -133,7 +134,21 @@ interact_figure(
 # %% [markdown]
 # ### Exercise 03.1
 #
-# Lead II was dragged up by 0.6 mV, I and III are right. By how many mV is II still off after Eq. 6? Predict, then look above.
+# Lead II was dragged up by 0.6 mV, I and III are right. By how many mV is II still off after Eq. 6? Predict it first, then
+# look above.
+#
+# <details><summary>Hint 1</summary>
+#
+# Eq. 6 takes the shortest way back onto $I - II + III = 0$. What is $I - II + III$ after the drag, when it was 0
+# before?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# It is -0.6 mV, and the three leads share it equally: II gets a third of it back.
+#
+# </details>
 
 # %% tags=["exercise"]
 still_off_mv = ...  # exercise 03.1: your number here
@@ -150,6 +165,19 @@ still_off_mv = 0.6 + (0 - 0.6 + 0) / 3  # the drag, and a third of what I - II +
 # ### Exercise 03.2
 #
 # Write Eq. 6: the shortest way back onto $I + III = II$.
+#
+# <details><summary>Hint 1</summary>
+#
+# What is left over is $r = I - II + III$. The shortest way moves along $(1, -1, 1)$, by the same amount in each lead.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Take $r/3$ from I, add $r/3$ to II, take $r/3$ from III: then $I - II + III$ is $r - 3 \cdot r/3 = 0$. Stack with
+# `np.stack`.
+#
+# </details>
 
 # %% tags=["exercise"]
 def return_to_einthoven(i, ii, iii):
@@ -166,9 +194,10 @@ def return_to_einthoven(i, ii, iii):
 # %% [markdown]
 # ## 4. What Eq. 7 does not see
 #
-# The paper's rule loss projects the decoded leads first, and then compares them with the recorded ones:
-# $L_{rule} = \frac{1}{2} \ell(P\hat{x}, x) + \ldots$ But what breaks a law is exactly what the projection takes away. So the
-# loss cannot see it, and neither can its gradient. Take a decoder's output that is off by noise:
+# The paper's rule loss projects the decoded leads $\hat{x}$ first, and then compares them with the recorded ones $x$:
+# $L_{rule} = \frac{1}{2} \ell(P\hat{x}, x) + \ldots$, one such term for I, II, III and one for aVR, aVL, aVF. But what breaks a law
+# is exactly what the projection takes away. So the loss cannot see it, and neither can its gradient. Take a decoder's output
+# that is off by noise:
 
 # %%
 import torch
@@ -205,10 +234,10 @@ table.round(1)
 
 # %% [markdown]
 # The rule loss pushes I, II and III in every direction but the one that would mend the law: **0 %**, not a little. In the
-# reading with Goldberger's equations the decoded aVR, aVL, aVF get no gradient at all, hence no number. The mean square
-# error has a share along the violation, as any loss would by chance, and that share is all that heals a law in the paper's
-# objective. `violation_loss` pulls at nothing but broken laws; it is not 100 % here because aVR, aVL and aVF contradict I, II
-# and III as well. Descend and watch $I - II + III$:
+# reading with Goldberger's equations the decoded aVR, aVL and aVF get no gradient at all, hence no number. The mean square
+# error has a share along the violation, as noise has in every direction, and that share is all that heals a law in the
+# paper's objective. `violation_loss` pulls at nothing but broken laws; it is not at 100 % here because aVR, aVL and aVF
+# contradict I, II and III as well. Descend, and watch $I - II + III$:
 
 # %%
 def descend(loss, steps=40, rate=0.1):
@@ -256,6 +285,18 @@ for independent in (False, True):
 #
 # Write a loss that is 0 when every limb-lead law holds, and more than 0 whichever of the six leads is dragged off. Its
 # gradient should leave alone whatever is lawful.
+#
+# <details><summary>Hint 1</summary>
+#
+# Write each law as something that is zero when it holds, as in $I - II + III$. How many of them do six leads need?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Four: Einthoven's, and one of Goldberger's for each of aVR, aVL and aVF. Square what is left over, and take the mean.
+#
+# </details>
 
 # %% tags=["exercise"]
 def broken_laws(signal_mv):
@@ -273,8 +314,8 @@ def broken_laws(signal_mv):
 # %% [markdown]
 # ## 5. The lead doctor
 #
-# Laws that hold to 40 dB in sound recordings are a fine instrument. MIMIC-IV-ECG stores aVF before aVL; who reads it by
-# position draws wrong pages, trains on wrong targets, and sees no error. We do the same to a record, and ask the doctor.
+# Laws that hold to 40 dB in sound recordings are a fine instrument. MIMIC-IV-ECG stores aVF before aVL; whoever reads it by
+# position draws wrong pages, trains on wrong targets, and sees no error. Do the same to a record, and ask the doctor:
 
 # %%
 from dataclasses import replace
@@ -287,8 +328,8 @@ diagnosis = diagnose_leads(swapped)
 diagnosis
 
 # %% [markdown]
-# How does it know? It undoes what may have happened, story by story, and looks how well the laws hold then. There are 46,080
-# orders with signs; here are the 22 shortest.
+# How does it know? It undoes what may have happened, story by story, and looks how well the laws hold then. Six leads have
+# 46,080 orders with signs ($6! \cdot 2^6$); here are the 22 simplest of them.
 
 # %%
 from ecgscan_lab.plots.leads import plot_stories
@@ -327,20 +368,35 @@ pd.DataFrame(rows).T
 
 # %% [markdown]
 # Five of the faults are proved, without a false alarm on what was left alone. The two exchanges of electrodes are of another
-# sort: they give six leads that obey every law, only measured from the wrong places. Arms leave a hint, since lead I should
-# resemble V6; left arm and leg leave nothing. The doctor says so itself:
+# sort: they give six leads that obey every law, only measured from the wrong places. Exchanged arms leave a hint, since lead I
+# should resemble V6; exchanged left arm and leg leave nothing. The doctor says so itself:
 
 # %%
 for limit in diagnosis.limits:
     print("-", limit)
 
 # %% [markdown]
+# ## Check yourself
+#
+# Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the
+# question marks in the cell that follows and run it.
+
+# %%
+from ecgscan_lab.nb.quizzes import check_quiz, quiz
+
+quiz("03")
+
+# %%
+check_quiz("03", "?", "?", "?", "?")
+
+# %% [markdown]
 # ## What to take away
 #
 # - Six limb leads are two measurements: a plane in six dimensions, with a projector of whole numbers over 21.
-# - A projection makes leads lawful, not true. Eq. 6 takes back a third of what one lead is off.
+# - A projection makes leads lawful, not true. When one lead is off, Eq. 6 takes back a third of it and spoils the other two.
 # - Eq. 7 compares after projecting, so nothing in it mends a broken law. `violation_loss` does, or eight decoded leads.
-# - The same laws find exchanged, inverted and rescaled leads before they spoil a training run. Order by name, in millivolts.
+# - The same laws find exchanged, inverted and rescaled leads before they spoil a training run. Order leads by name, and keep
+#   them in millivolts.
 #
 # **Limits.** The descent moves samples, not a network's weights, which tie leads to one another. Synthetic records obey the
 # laws by construction, up to noise; set `data` for real ones. Amplitude and polarity hints were tuned on adults at rest.
@@ -350,4 +406,4 @@ for limit in diagnosis.limits:
 # 2604.01526: Eq. 5 reconstruction, Eq. 6-7 lead laws, Table 1. Einthoven (1912) and Goldberger (1942), the laws. The
 # projector, `violation_loss` and the lead doctor are this package's own.
 #
-# **Next**: `04_pretraining`, where pages, reports and signals train one encoder.
+# **Next**: [04_pretraining](04_pretraining.ipynb), where pages, reports and signals train one encoder.

@@ -16,8 +16,8 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | two to four minutes on two cores and about 1.4 GB; an hour to work through |
-# | **You will learn to** | *plan* a run before it starts, *read* its losses as they fall, *find* what went wrong with one that failed |
+# | **Time and memory** | `quick`: 2 to 4 minutes and about 1.4 GB on two cores; `smoke`: half a minute; an hour to work through |
+# | **You will learn to** | *plan* a run before it starts, *read* its losses as they fall, *find* what went wrong in one that failed |
 # | **You need** | a little PyTorch, and `00_tour`; no GPU, no download, no cardiology |
 #
 # The same call trains a tiny model on a laptop and the paper's on a cluster; only the recipe differs. The method is ECG-Scan
@@ -44,8 +44,9 @@ out = "ecgscan-pretraining"
 # %% [markdown]
 # ## 1. A recipe is every choice
 #
-# Towers, pages, losses, steps, precision: all that a run depends on stands in one frozen object. It is printed, saved with
-# every checkpoint, and compared when a run goes on. On a GPU this notebook trains the profile's recipe, elsewhere a tiny one.
+# Towers (the encoders), pages, losses, steps, precision: all that a run depends on stands in one frozen object. It is printed,
+# saved with every checkpoint, and compared when a run is resumed. On a GPU this notebook trains the profile's recipe,
+# elsewhere a tiny one.
 
 # %%
 import torch
@@ -105,13 +106,27 @@ for targets in ("attention", "attention+mlp", "out_proj"):
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# About one parameter in a hundred trains. In a tower whose attention is *fused*, `out_proj` is never called and an adapter there
-# would learn nothing without a word; `add_lora` sends a trial gradient through each adapter and refuses.
+# About one parameter in a hundred trains. In a tower whose attention is *fused* into one kernel, `out_proj` is never called as
+# a layer, and an adapter there would learn nothing without a word; `add_lora` sends a trial gradient through each adapter and
+# refuses.
 #
 # ### Exercise 04.1
 #
 # Many recipes adapt only queries and values. CLIP ViT-L/14 has 24 blocks, 1,024 wide. How many numbers train at rank 16 on
 # `q_proj` and `v_proj`?
+#
+# <details><summary>Hint 1</summary>
+#
+# An adapter on a matrix of $d_{out} \times d_{in}$ learns $A$ with $r$ rows of $d_{in}$, and $B$ with $r$ columns of
+# $d_{out}$. How many such matrices are there?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Each of the $24 \cdot 2$ matrices gets $16 \cdot (1024 + 1024)$ numbers.
+#
+# </details>
 
 # %% tags=["exercise"]
 adapter_numbers = ...  # exercise 04.1: your number here
@@ -141,13 +156,13 @@ frozen = prepare_frozen(cohort, recipe, out / "frozen", seed=seed)
 print(*estimate_run(cohort, frozen, recipe, seed=seed).lines(), sep="\n")
 
 # %% [markdown]
-# Read it before you start. Budget: is it enough passes, and not a thousand? Memory: does the peak fit? Time: can you wait?
-# Waiting for pages: is the machine that draws fast enough for the one that learns?
+# Read it before you start. Budget: does it see each record often enough, and not a thousand times? Memory: does the peak fit?
+# Time: can you wait? Waiting for pages: does the machine draw as fast as it learns?
 #
 # ## 4. The run
 #
 # `judge` measures whatever you like at every validation; here the **effective rank**, the number of directions that the
-# embeddings of validation pages really use. Rows also go to a file, which any spreadsheet reads.
+# embeddings of validation pages really use. Every row of the log also goes to a file that any spreadsheet reads.
 
 # %%
 from ecgscan_lab.evaluate import effective_rank
@@ -168,9 +183,9 @@ run = pretrain(
 )
 
 # %% [markdown]
-# While it runs, look at three things. The **reconstruction** (`mse`) falls first and fast: a flat line is learnt in ten steps,
-# beats take thousands. The **contrastive** loss starts at $\ln B$, where guessing is, and stays there for a while: pages must
-# look different before they can be told apart. The **Gram** loss follows it, later.
+# While it runs, look at three things. The **reconstruction** (`mse`, Eq. 5) falls first and fast: a flat line is learned in ten
+# steps, beats take thousands. The **contrastive** loss (Eq. 1) starts at $\ln B$, where guessing is, and stays there for a
+# while: embeddings must differ before they can be told apart. The **Gram** loss (Eq. 4) follows later.
 
 # %%
 from ecgscan_lab.plots.figure import show
@@ -183,7 +198,8 @@ show(plot_history(run.history, shown, floors, window=5))
 # %% [markdown]
 # - *Above floor*: label smoothing keeps both alignment losses above a floor (`02_gram_volume`), which is taken off here.
 #   Zero is perfect at any batch size.
-# - *Visible and hidden*: what the page shows can be read off; three quarters of most leads it does not show, and must be guessed.
+# - *Visible and hidden*: what the page shows can be read off it; three quarters of most leads it does not show, and they must
+#   be guessed.
 # - *Validation* pages are plain and nothing is masked, so validation may lie below training. When it turns up while
 #   training falls, the run has begun to learn its records by heart; the weights kept are those of the lowest point.
 
@@ -204,13 +220,27 @@ show(plot_step_times(run.history, title="This run"))
 
 # %% [markdown]
 # Pages are drawn ahead, in a thread or in `workers`, while the model learns; the dashed line is that work. As long as it stays
-# below the step, nobody waits. *Other* is what lies between: numbers that are read and logged, and validations.
+# below the time of a step, nobody waits. *Other* is what lies between: numbers that are read and logged, and validations.
 #
 # ### Exercise 04.2
 #
-# The rate rises in a straight line over the first tenth of the steps, then falls as half a cosine to zero (section 5.2 of the
-# paper). Write it. The warm-up has `math.ceil(warmup_share * steps)` steps; step 0 already learns, and the last of them has the
-# peak.
+# The learning rate rises in a straight line over the first tenth of the steps, then falls as half a cosine to zero (section
+# 5.2 of the paper). Write it. The warm-up has `math.ceil(warmup_share * steps)` steps; step 0 already learns, and the last of
+# the warm-up has the peak.
+#
+# <details><summary>Hint 1</summary>
+#
+# In the warm-up the rate is proportional to how many steps have been taken, this one included: `step + 1`. Afterwards
+# count from the end of the warm-up.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Falling: `peak * 0.5 * (1 + cos(pi * done))`, with `done = (step - warmup) / (steps - warmup)`, 0 at first and nearly
+# 1 at last.
+#
+# </details>
 
 # %% tags=["exercise"]
 def rate_at(step, steps, peak, warmup_share):
@@ -277,8 +307,8 @@ for name, (loss, found) in off.items():
 pd.DataFrame(rows).T.round(3)
 
 # %% [markdown]
-# Parts alone have an easier task, a lower loss, and another gradient. Cached features have neither. The library does this for any
-# loss of the features when a recipe has a `micro_batch`, and must come to the same:
+# Parts alone have an easier task, a lower loss, and another gradient. With cached features all three are those of the whole
+# batch. The library does this for any loss of the features when a recipe has a `micro_batch`, and must come to the same:
 
 # %%
 from ecgscan_lab.train.accumulate import backward
@@ -293,8 +323,8 @@ torch.testing.assert_close(scored.total, cached_loss.detach(), rtol=1e-4, atol=1
 assert (library - cached).norm() < 1e-3 * cached.norm() < 0.1 * (naive - exact).norm()
 
 # %% [markdown]
-# One reservation. The tiny tower has batch norms, which in training see a part and not the batch; above it stands in `eval`.
-# The paper's tower has layer norms and no such trouble. The price is a second forward pass: about a third more time.
+# One reservation. The tiny tower has batch norms, which in training see a part and not the whole batch; above, it was set to
+# `eval`. The paper's tower has layer norms and no such trouble. The price is a second forward pass: about a third more time.
 #
 # ## 6. Stop anywhere, go on
 #
@@ -331,7 +361,8 @@ assert ours.keys() == theirs.keys()
 assert largest == 0 or torch.cuda.is_available()  # a GPU may add up in another order
 
 # %% [markdown]
-# The optimiser's moments are among them, and so are the counts. Someone who changes the recipe halfway gets no half-and-half run:
+# The optimiser's moments and counts are among the tensors. A recipe that was changed halfway is refused, so that nobody gets a
+# run that is half one thing and half another:
 
 # %%
 from ecgscan_lab.errors import CheckpointError
@@ -411,9 +442,9 @@ assert abs(last - guess) < 0.02
 assert ranks["rate 0.4"][-1] < 0.5 * ranks["rate 0.004"][-1]
 
 # %% [markdown]
-# The contrastive loss stands still *at* $\ln B$ to two decimals: every page has become the same vector, so that nothing is left
-# to tell them apart by. That is **collapse**, and the rank shows it while the total still looks well. A healthy run may sit near
-# $\ln B$ at first, too, but its pages differ in many directions.
+# The contrastive loss stands still *at* $\ln B$ to two decimals: every page has become nearly the same vector, and nothing is
+# left to tell them apart by. That is **collapse**, and the rank shows it while the total still looks well. A healthy run may
+# stand near $\ln B$ at first, too, but its pages differ in many directions.
 #
 # **A temperature that is stuck.** With $\tau = 1$ logits range over 2, and even a perfect encoder is far from sure:
 
@@ -428,9 +459,9 @@ pd.DataFrame(rows).T.round(3)
 
 # %% [markdown]
 # Perfect means a cosine of 1 with its own report and 0 with all others. First column against second: a loss that will not go
-# far below $\ln B$ may be a cold temperature, so look at `model.log_logit_scale.exp()`; with smoothing, too hot costs as well.
-# Last column: **a loss of 0.76 at a batch of 80 is not a failure** but nearly the best there is, and a larger batch has a higher
-# floor *and* a higher start. Compare runs above their floors only.
+# far below $\ln B$ may have a $\tau$ that is too small, so look at `model.log_logit_scale.exp()`; with smoothing, too large a one
+# costs as well. Last column: **a loss of 0.76 at a batch of 80 is not a failure** but nearly the best there is, and a larger
+# batch has a higher floor *and* a higher start. Compare runs only by what lies above their floors.
 #
 # **A starved device.** Each batch now comes from a disk that takes 0.6 s:
 
@@ -454,8 +485,8 @@ starved = pretrain(SlowDisk(few), few_frozen, replace(short, steps=12, validatio
 show(plot_step_times(starved.history, title="A slow disk"))
 
 # %% [markdown]
-# The losses of this run are right, to the bit; only your time is gone. `live_losses` says so while a run goes on, and the advice
-# says how many workers would do. The other cures: records in a store (below), or clean pages drawn on the GPU.
+# The losses of this run are right, to the bit; only your time is gone. `live_losses` tells you while a run goes on, and says how
+# many workers would do. The other cures: records in a store (below), or clean pages drawn on the GPU.
 #
 # ## 8. The paper's run
 #
@@ -492,13 +523,26 @@ measured.round(1)
 
 # %% [markdown]
 # Source: `benchmarks/training.py`, 80 pages a step. Compiling fuses what lies between the matrix products, and a third of the
-# time that was lost comes back. Fourteen drawing processes gave 1,407 to 1,858 pages a second, and 251 are needed: this run
-# starves on its disk, if at all.
+# time above the floor comes back. Fourteen drawing processes gave 1,407 to 1,858 pages a second, and 251 are needed: if this
+# run starves, then on its disk.
 #
 # ### Exercise 04.3
 #
-# A colleague's chip does 769 TFLOP/s on large matrices, and her run reaches 40 % of that. How many hours for 50,000 steps of
-# 80 pages?
+# A colleague's chip does 769 TFLOP/s on large matrices, and her run reaches 40 % of that. How many hours do 50,000 steps of
+# 80 pages take?
+#
+# <details><summary>Hint 1</summary>
+#
+# Section 8 says what an image costs: 1.13 TFLOP a step, forward and back. Count the images of the whole run.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# $80 \cdot 50{,}000$ images of $1.13 \cdot 10^{12}$ operations, over $0.4 \cdot 769 \cdot 10^{12}$ of them a second.
+# Then hours.
+#
+# </details>
 
 # %% tags=["exercise"]
 hours = ...  # exercise 04.3: your number here
@@ -508,6 +552,20 @@ check_exercise("04.3", hours)
 
 # %% tags=["solution"]
 hours = 1.13e12 * 80 * 50_000 / (0.4 * 769e12) / 3600
+
+# %% [markdown]
+# ## Check yourself
+#
+# Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the
+# question marks in the cell that follows and run it.
+
+# %%
+from ecgscan_lab.nb.quizzes import check_quiz, quiz
+
+quiz("04")
+
+# %%
+check_quiz("04", "?", "?", "?", "?")
 
 # %% [markdown]
 # ## What to take away
@@ -525,4 +583,4 @@ hours = 1.13e12 * 80 * 50_000 / (0.4 * 769e12) / 3600
 # 2604.01526: Eq. 1 contrastive, Eq. 4 Gram, Eq. 5 reconstruction, Eq. 8-9 total, section 5.2 schedule. Hu et al. (2021), *LoRA*,
 # arXiv 2106.09685. Gao et al. (2021), gradient caching, arXiv 2101.06983. Garrido et al. (2023), effective rank, arXiv 2210.02885.
 #
-# **Next**: `05_probing`, where the encoder is judged.
+# **Next**: [05_probing](05_probing.ipynb), where the encoder is judged.

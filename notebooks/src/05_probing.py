@@ -16,12 +16,12 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | `quick`: 4 minutes of one slow core and 1.8 GB, half of it training; `smoke`: half a minute |
+# | **Time and memory** | `quick`: 4 minutes and about 1.8 GB on one slow core, half of it training; `smoke`: half a minute; an hour to work through |
 # | **You will learn to** | *probe* an encoder with few labels, *doubt* a number that has seen its test set, *read* an interval |
-# | **You need** | logistic regression, an idea of a ROC curve; no GPU, no download, no cardiology |
+# | **You need** | logistic regression, a little NumPy; no GPU, no download, no cardiology |
 #
 # ECG-Scan (arXiv 2604.01526, section 5) judges its image tower frozen: by a linear probe with 1, 10 and 100 % of the labels,
-# and by prompts without any. Both end in one number, the macro AUROC. This notebook takes that number apart.
+# and by prompts (sentences that name a class) without any. Both end in one number, the macro AUROC. This notebook takes it apart.
 
 # %%
 import sys
@@ -44,7 +44,7 @@ out = "ecgscan-probing"
 # ## 1. What a linear probe measures
 #
 # A probe draws a flat cut through the space of features. So it does not ask whether a feature *holds* the answer, but
-# whether the answer lies there in plain sight. Both tables below determine the label without error:
+# whether the answer lies there in plain sight. Both sets of features below determine the label without error:
 
 # %%
 import numpy as np
@@ -60,14 +60,28 @@ for name, features in {"the two signs": blurred, "and their product": np.c_[blur
     print(f"{name:<18} AUROC {linear_probe(features, label, split).macro_auroc:5.1f} %")
 
 # %% [markdown]
-# The label is "the signs differ". From the signs themselves a flat cut guesses, with their product at hand it is nearly
+# The label is "the signs differ". From the signs themselves a flat cut can only guess; with their product at hand it is nearly
 # sure. An encoder is *good for a probe* when it has done such multiplications beforehand.
 #
-# AUROC is the chance that a record with the label gets a higher score than one without: 50 is guessing, 100 is never wrong.
+# **AUROC** is the chance that a record with the label gets a higher score than one without: 50 is guessing, 100 is never wrong.
+# *Macro* AUROC is its mean over labels, each counted once, however rare.
 #
 # ### Exercise 05.1
 #
 # Write it: 0 or 1 and a score for each record (arrays), percent out. What about a tie?
+#
+# <details><summary>Hint 1</summary>
+#
+# Compare every record that has the label with every one that has not, and count how often it gets the higher score.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `scores[targets == 1][:, None] - scores[targets == 0]` holds all differences. A tie is half a win: neither ranking is
+# better.
+#
+# </details>
 
 # %% tags=["exercise"]
 def auroc(targets, scores):
@@ -119,13 +133,13 @@ whole = [{"label": r.encoder, "macro_auroc": r.macro_auroc, "ci95": r.ci95} for 
 show(plot_auroc_bars(whole, f"Linear probe of {task}, all labels"))
 
 # %% [markdown]
-# In the quick profile random weights are worth 73 %, far more than guessing, and raw pixels 89: a page is drawn the same way
+# In the quick profile random weights are worth 73 %, far more than guessing, and raw pixels 89: a page is drawn in the same way
 # each time, so that a place on it means something. What an encoder is worth is the gap above *them*: 5 points here.
 #
 # ## 3. Few labels
 #
 # With 1 % of the labels it matters *which* records got them. So they are drawn five times, stratified by class and by whole
-# patients, alike for all encoders: each small dot is a draw.
+# patients, the same ones for all encoders: each small dot is a draw.
 
 # %%
 from ecgscan_lab.plots.probing import plot_few_labels
@@ -161,7 +175,8 @@ show(plot_epoch_choice({name: (layer.val_curve, layer.test_curve) for name, laye
 
 # %% [markdown]
 # Left, the choice hardly matters. Right there is nothing to learn, and yet the test curve has a highest point; in the quick
-# profile it is the first epoch, before anything was learned. The test curve's own maximum can only be higher. Mind the two scales. Over several starts:
+# profile it is the first epoch, before anything was learned. The maximum of the test curve is at least as high as the point
+# that validation chooses, whatever was learned. (Mind that the two panels have different scales.) Over several starts:
 
 # %%
 import pandas as pd
@@ -176,8 +191,8 @@ pd.DataFrame([{name: getattr(row, name) for name in columns} for row in chosen.r
 
 # %% [markdown]
 # *Inflation* is what the peek at the test set added, in points. For a good encoder on 413 test records it is next to nothing.
-# That is no acquittal: epochs of one run resemble each other, so there is little to choose from. Somebody who tries 40 encoders,
-# learning rates or prompts has more:
+# That is no acquittal: epochs of one run resemble each other, so there is little to choose from. Somebody who tries 40
+# encoders, learning rates or prompts has more to choose from:
 
 # %%
 def noise_probe(k):
@@ -189,12 +204,24 @@ tried = [noise_probe(k) for k in range(40)]
 print(f"40 encoders that are noise: mean {np.mean(tried):.1f} %, the best of them on the test set {max(tried):.1f} %")
 
 # %% [markdown]
-# Not one of them knows anything. The library marks a figure that test has chosen wherever it goes, and prints the honest one
+# Not one of them knows anything. Wherever a figure was chosen on the test set, the library marks it, and prints the honest one
 # beside it.
 #
 # ### Exercise 05.2
 #
 # Two arrays, validation and test AUROC after every epoch. Which figure may be reported?
+#
+# <details><summary>Hint 1</summary>
+#
+# The test set may say how good the choice was. It may not take part in it.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `validation.argmax()` is the epoch. What did test show *then*?
+#
+# </details>
 
 # %% tags=["exercise"]
 def reported(validation, test):
@@ -240,6 +267,19 @@ show(plot_coverage({f"resampling {kind}": rows for kind, rows in intervals.items
 #
 # Write the resampling: `patients` is an array with a name for each record. Return positions of records: as many patients as
 # there are, drawn with replacement from the generator `rng`, each with all its records.
+#
+# <details><summary>Hint 1</summary>
+#
+# Draw from the names, not from the records. A patient who is drawn twice brings all records twice.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `rng.choice(np.unique(patients), size=...)` draws the names; `np.flatnonzero(patients == name)` finds the records of
+# each. Join them.
+#
+# </details>
 
 # %% tags=["exercise"]
 def resampled_rows(patients, rng):
@@ -297,13 +337,13 @@ show(plot_per_class(answers, "Sentences and their opposites"))
 
 # %% [markdown]
 # A small text tower reads words, not negations: in the quick profile "not a normal ecg" finds the normal ones as well as "normal
-# ecg" does, and "no infarction" finds infarctions, with 98 %. So a prompt is a choice like an epoch is: whoever tries prompts on the test set until the number is good has fooled himself as in section 4.
-
-# %% [markdown]
+# ecg" does, and "no infarction" finds infarctions, with 98 %. So a prompt is a choice, as an epoch is: whoever tries prompts
+# on the test set until the number is good is fooled in the way of section 4.
+#
 # ## 7. Other pages
 #
-# So far every page was drawn clean and in one layout. A hospital's archive is not. The probe below is fitted on clean pages
-# once; then its test records come as scans, photographs and faxes, in other layouts, and in other sizes.
+# So far every page was drawn clean and in one layout. A hospital's archive is neither. The probe below is fitted once, on
+# clean pages; then its test records come as scans, photographs and faxes, in other layouts, and in other sizes.
 
 # %%
 from ecgscan_lab.batch import PagePlan
@@ -325,8 +365,8 @@ show(plot_robustness(curves.rows()))
 # ## 8. Two hospitals
 #
 # A subtler shift. Hospital A keeps two archives. The check-up clinic, where most people are well, scans its paper; the wards
-# print afresh. So nine in ten pages of one class are scans, and one in ten of all others. In hospital B chance decides who is
-# scanned. The hearts are the same.
+# print afresh. So nine in ten pages of one class are scans, and one in ten of all others. In hospital B chance decides which
+# pages are scans. The hearts are the same.
 
 # %%
 from ecgscan_lab.evaluate.robustness import Condition, embed_condition
@@ -393,13 +433,28 @@ report([pixels], methods=["ECG-Scan", "MERL"])
 
 # %% [markdown]
 # "Not comparable" is a finding, too. Table 2 of the paper is not one protocol: some rows are taken over from MERL's paper, at
-# the best test epoch, which section 4 has shown to be another quantity.
+# the best test epoch, which is another quantity, as section 4 has shown.
 #
 # On a real corpus all of this is one command. On PTB-XL, 12,262 records, four tasks, three fractions and five draws took three
 # minutes and a quarter on two busy cores, and 1.9 GB:
 #
 #     ecgscan-lab evaluate ptbxl:FOLDER --checkpoint best.safetensors --out evaluation
+
+# %% [markdown]
+# ## Check yourself
 #
+# Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the
+# question marks in the cell that follows and run it.
+
+# %%
+from ecgscan_lab.nb.quizzes import check_quiz, quiz
+
+quiz("05")
+
+# %%
+check_quiz("05", "?", "?", "?", "?")
+
+# %% [markdown]
 # ## What to take away
 #
 # - A probe finds what lies in plain sight. Put random weights and raw pixels beside every encoder.
@@ -415,4 +470,4 @@ report([pixels], methods=["ECG-Scan", "MERL"])
 # Test-time Clinical Knowledge Enhancement* (MERL), arXiv 2403.06659: the benchmark and its code. Alain and Bengio (2016), arXiv
 # 1610.01644: linear probes. Hanley and McNeil (1982): what an AUROC counts.
 #
-# **Next**: `07_loss_lab`, where a difference between two losses has to earn its interval.
+# **Next**: [06_embeddings](06_embeddings.ipynb), where you look at what the encoder has learned.

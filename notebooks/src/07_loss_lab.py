@@ -16,12 +16,13 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | `quick`: 3 to 5 minutes and about 1.5 GB on two cores, most of it once; `smoke`: half a minute |
-# | **You will learn to** | *write* a loss in five lines, *check* it before it costs you a night, *compare* it fairly and *read* the verdict |
+# | **Time and memory** | `quick`: 3 to 5 minutes and about 1.5 GB on two cores, the first time; `smoke`: half a minute; an hour to work through |
+# | **You will learn to** | *write* a loss in five lines, *check* it before it costs you a night, *compare* it fairly with others |
 # | **You need** | notebook 02 or its take-aways, a little PyTorch; no GPU, no download, no cardiology |
 #
 # ECG-Scan (arXiv 2604.01526) aligns page, signal and report by a contrastive loss (Eq. 1) and a volume (Eq. 2-4). You may
 # have a better idea. This notebook takes it from five lines to a table that says what it changed, and what it did not.
+# Equation numbers are the paper's.
 
 # %%
 import sys
@@ -86,16 +87,16 @@ from ecgscan_lab.losses import check_loss
 check_loss(middle)
 
 # %% [markdown]
-# *Required* is what training needs. *Good to know* is what the loss can and cannot see. Now the paper's volume as it was
-# published, next to which the library keeps a guarded one:
+# *Required* is what training needs. *Good to know* is what the loss can and cannot see. Now the paper's volume (Eq. 4) as it was
+# published; the library keeps a guarded one beside it:
 
 # %%
 report = check_loss("gram", reference="gram")
 report
 
 # %% [markdown]
-# Two of its lines matter below. When embeddings coincide the gradient is NaN; and a modality may turn into its opposite at
-# no cost. The first ends a run. The second does not end anything. Keep an eye on it.
+# Two of its lines matter below. When embeddings coincide, the gradient is NaN; and a modality may turn into its opposite at
+# no cost. The first ends a run, and you notice. The second ends nothing: keep an eye on it.
 
 # %%
 assert not report.ok
@@ -106,8 +107,20 @@ assert check_loss(middle).ok
 # %% [markdown]
 # ### Exercise 07.1
 #
-# This loss is the mean angle between image and report, and it is broken. Run `check_loss(angle_loss)`, read why, and mend it
-# without changing its value on ordinary features.
+# This loss is the mean angle between image and report, and it is broken. Take out the line that raises, run
+# `check_loss(angle_loss)`, read why, and mend the loss without changing its value on ordinary features.
+#
+# <details><summary>Hint 1</summary>
+#
+# `check_loss` says where it fails. What is the slope of acos at a cosine of 1, where image and report coincide?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# It is infinite at 1 and at -1. Keep the cosine a little inside with `clamp`, by less than anyone would notice.
+#
+# </details>
 
 # %% tags=["exercise"]
 def angle_loss(features):
@@ -184,6 +197,19 @@ show(plot_comparison(toy))
 #
 # Write that interval for the mean of paired differences, one a seed (an array). Three seeds make it wide: Student's t is 4.3
 # then, not 1.96.
+#
+# <details><summary>Hint 1</summary>
+#
+# The mean has a standard error: the standard deviation of the differences over the root of their number. With few
+# seeds, divide by n - 1 in the deviation.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `scipy.stats.t.ppf(0.975, n - 1)` standard errors to either side of the mean, with `std(ddof=1)`.
+#
+# </details>
 
 # %% tags=["exercise"]
 def interval(differences):
@@ -204,8 +230,8 @@ def interval(differences):
 # ## 5. Real features
 #
 # The next rung trains the paper's two projections, nothing else, on features of frozen towers: seconds a loss. The frozen
-# image tower has learned to predict the signal's and the report's features by least squares. That takes a minute, once;
-# the features are kept in the folder `out`. It contrasts no pairs and measures no volume, so it favours none of the five.
+# image tower has learned to predict the signal's and the report's features by least squares. That contrasts no pairs and
+# measures no volume, so it favours none of the five. It takes a minute, once; the features are kept in the folder `out`.
 
 # %%
 from ecgscan_lab.compare import rung_for
@@ -230,14 +256,14 @@ heads.by_seed("signal_median_rank").round(0)
 # %% [markdown]
 # In the quick profile on synthetic records, `volume` alone puts a page's own signal close to rank 413 of 413: not lost, but
 # **last**. Pages have turned their backs on their signals, which costs a volume nothing, and which `check_loss` had announced.
-# On PTB-XL the start decided: rank 23 of 2,186 from one seed, 2,167 from two others. That is what the paper's contrastive
-# term is there to prevent, and the signed kind needs no help. The probe sees none of it: a linear classifier does not care
-# about a sign. **A figure that cannot see a fault is no evidence against it.**
+# On PTB-XL the start decided: rank 23 of 2,186 from one seed, 2,167 from two others. The paper's contrastive term prevents
+# it, and the signed kind needs no help. The probe sees none of it: a linear classifier does not care about a sign. **A figure
+# that cannot see a fault is no evidence against it.**
 #
-# And the idea of section 1? `middle` finds signals nearly as well as `pairwise` does, and reports as badly as a volume does. Nothing
-# in it asks page and report to agree once the signal has drawn the page along. A negative result, and it is ours.
+# And the idea of section 1? `middle` finds signals nearly as well as `pairwise` does, and reports as badly as a volume does.
+# Nothing in it asks page and report to agree once the signal has drawn the page along. A negative result, and it is kept.
 #
-# Take another baseline. Which of the five is different from *yours*?
+# Take another baseline. Which of the five is different from `middle`, or from one of your own?
 
 # %%
 from ecgscan_lab.nb.widgets import choice, interact_figure
@@ -265,10 +291,10 @@ gap = compare_losses(ideas, rung_for("heads", profile), data=data, log=log, cach
 show(plot_comparison(gap, ["modality_gap", "zero_shot_auroc", "text_recall_at_10", "text_median_rank", "probe_auroc", "effective_rank"]))
 
 # %% [markdown]
-# In the quick profile the gap closes and zero-shot gains 3 and 7 points. Is the loss better, then? A page finds its report no
-# better, and by weight 10 its rank is worse; for the probe there is no clear difference. On PTB-XL zero-shot gained 2.1 [1.4,
-# 2.7] and 4.7 [3.3, 6.1] points, and recall@10 of the report *lost* 0.9 and 2.5. An effect, at a price: that is a result one
-# can use, and "better" would have been the wrong word for it.
+# In the quick profile the gap closes, and zero-shot gains 3 points by weight 1 and 7 by weight 10. Is the loss better, then? A
+# page finds its report no better, and by weight 10 its rank is worse; for the probe there is no clear difference. On PTB-XL
+# zero-shot gained 2.1 [1.4, 2.7] and 4.7 [3.3, 6.1] points, and recall@10 of the report (how often it is among the ten
+# nearest) *lost* 0.9 and 2.5. An effect, at a price: that is a result one can use, and "better" would have been the wrong word.
 #
 # Now forget the intervals. What would a single seed have told you about the probe?
 
@@ -276,8 +302,8 @@ show(plot_comparison(gap, ["modality_gap", "zero_shot_auroc", "text_recall_at_10
 gap.by_seed("probe_auroc").round(2)
 
 # %% [markdown]
-# Every column has a winner, and a paper could be written about it. Report the interval, and report the comparisons that came
-# to nothing: they are in the log, so that nobody has to try them again.
+# Every seed has a winner, and a paper could be written about it. Report the interval, and report the comparisons that came to
+# nothing: they are in the log, so that nobody has to try them again.
 
 # %%
 from ecgscan_lab.compare import read_comparisons
@@ -307,6 +333,18 @@ broken.notes
 #
 # Your turn. Write a loss on all three modalities that passes `check_loss` and tells z from -z. Then put it in `losses` above
 # and run sections 3 to 5 again.
+#
+# <details><summary>Hint 1</summary>
+#
+# A volume is the same for z and -z, a cosine is not. Which pairs of modalities should have a high one?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Take the cross-entropy of `logit_scale * a @ b.T` for each of the three pairs of unit rows, and add them up.
+#
+# </details>
 
 # %% tags=["exercise"]
 def my_loss(features):
@@ -334,7 +372,22 @@ def my_loss(features):
 #
 # `compare_losses(losses, "quick", data="ptbxl:FOLDER")` is the same call. A rung only tells you what is worth the next one:
 # frozen features cannot show what a loss does to the tower.
+
+# %% [markdown]
+# ## Check yourself
 #
+# Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the
+# question marks in the cell that follows and run it.
+
+# %%
+from ecgscan_lab.nb.quizzes import check_quiz, quiz
+
+quiz("07")
+
+# %%
+check_quiz("07", "?", "?", "?", "?")
+
+# %% [markdown]
 # ## What to take away
 #
 # - A loss is five lines; what makes it fit for training is a contract, and the contract can be run.
@@ -350,4 +403,4 @@ def my_loss(features):
 # Liang et al. (2022), arXiv 2203.02053: modality gap. Garrido et al. (2023), arXiv 2210.02885: effective rank. The idea called
 # *middle* is this notebook's own.
 #
-# **Next**: the tour, `00_tour`, puts the loss you chose into the whole method.
+# **Next**: [08_read_a_paper_ecg](08_read_a_paper_ecg.ipynb), where a photograph goes in and findings come out.

@@ -10,9 +10,11 @@ import pytest
 
 from ecgscan_lab.nb.execute import read_notebook
 from ecgscan_lab.nb.exercises import registered_exercises
+from ecgscan_lab.nb.quizzes import questions_of, quizzed_notebooks
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-NOTEBOOKS = [path for path in sorted(FOLDER.glob("*.ipynb")) if path.name != "00_tour.ipynb"]
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+QUIZZED = [path for path in NOTEBOOKS if path.name[:2] in quizzed_notebooks()]
 SOLVED = sorted((FOLDER / "solutions").glob("*.ipynb"))
 
 
@@ -80,6 +82,46 @@ def test_every_registered_exercise_is_asked_and_checked_in_order(path):
     source = "\n".join(cell.source for cell in read(path) if cell.cell_type == "code")
     asked = re.findall(r'check_exercise\("(\d\d\.\d+)"', source)
     assert asked == [exercise.id for exercise in registered_exercises() if exercise.id.startswith(path.name[:2])]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_you_learn_three_things_and_each_is_a_verb(path):
+    [row] = re.findall(r"^\| \*\*You will learn to\*\* \| (.+) \|$", read(path)[0].source, re.MULTILINE)
+    assert len(re.findall(r"(?<!\*)\*[a-z]+\*(?!\*)", row)) == 3
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_every_exercise_has_two_folded_hints(path):
+    told = {
+        cell.source: re.findall(r"<details><summary>(.+?)</summary>\n\n", cell.source)
+        for cell in read(path)
+        if cell.cell_type == "markdown" and "### Exercise" in cell.source
+    }
+    assert [source for source, hints in told.items() if hints != ["Hint 1", "Hint 2"]] == []
+    for source in told:
+        assert source.count("\n\n</details>") == 2
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_it_names_the_next_notebook_by_a_link(path):
+    number = int(path.name[:2])
+    named = re.findall(r"^\*\*Next\*\*: \[(\d\d_\w+)\]\((\d\d_\w+)\.ipynb\), \S", read(path)[-1].source, re.MULTILINE)
+    [(name, target)] = named
+    assert name == target
+    last = number == 8
+    assert int(name[:2]) == (0 if last else number + 1)
+    assert (FOLDER / f"{name}.ipynb").exists() or not list(FOLDER.glob(f"{name[:2]}_*.ipynb"))
+
+
+@pytest.mark.parametrize("path", QUIZZED, ids=lambda path: path.name)
+def test_a_quiz_is_asked_and_left_open_just_before_the_take_aways(path):
+    number, cells = path.name[:2], read(path)
+    untouched = "".join(', "?"' for _ in questions_of(number))
+    *_, heading, asked, checked, last = cells
+    assert heading.source.startswith("## Check yourself")
+    assert asked.source.splitlines()[-1] == f'quiz("{number}")'
+    assert checked.source == f'check_quiz("{number}"{untouched})'
+    assert last.source.startswith("## What to take away")
 
 
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLVED], ids=lambda path: f"{path.parent.name}/{path.name}")

@@ -10,7 +10,7 @@ from ecgscan_lab.encoders.text.hashed import HashedTextTower
 from ecgscan_lab.encoders.text.published import PUBLISHED, published_tower
 from ecgscan_lab.encoders.text.sentence import sentence_tower
 from ecgscan_lab.encoders.text.transformer import MiniLmTextTower, TransformerTextTower
-from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.errors import ArgumentError, nearest_name
 from ecgscan_lab.types import TextTower
 
 __all__ = ["HashedTextTower", "MiniLmTextTower", "TransformerTextTower", "cached_text_features", "text_tower"]
@@ -62,7 +62,9 @@ def text_tower(
         return published_tower(name, weights, pooling=pooling, max_tokens=max_tokens, device=device)
     takes = {"minilm": (), "hashed": (), "transformers": ("pooling", "max_tokens"), "sentence": ("max_tokens",)}
     if kind not in takes or bool(folder) != (kind in ("transformers", "sentence")):
-        raise ArgumentError(f"unknown text tower {name!r}", field="name", expected=", ".join(NAMES))
+        raise ArgumentError(
+            f"unknown text tower {name!r}", field="name", expected=", ".join(NAMES), fix=nearest_name(name, NAMES)
+        )
     for option, value in (("weights", weights), ("pooling", pooling), ("max_tokens", max_tokens)):
         if value is not None and option not in takes[kind]:
             raise ArgumentError(f"the tower {name!r} has no such option", field=option, expected="none")
