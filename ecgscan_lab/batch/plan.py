@@ -204,8 +204,8 @@ def cover_pages(
 ) -> None:
     """Paint `plan.cover` white rectangles over each page, in place: what is hidden must be told from the rest.
 
-    **Source**: random erasing (Zhong et al., 2020, arXiv 1708.04896). *Differences*: white in place of noise, since that
-    is what unprinted paper looks like.
+    **Source**: random erasing (Zhong et al., 2020, arXiv 1708.04896). *Differences*: white in place of noise, as
+    unprinted paper is.
 
     Args:
         plan, indices, seed, epoch: as in `sample_pages`; without a seed nothing is covered.

@@ -180,7 +180,7 @@ def _statement_part(features: Features, weights: Weights, told: torch.Tensor | N
             "the statement loss has a weight, but there are no statements",
             field="told",
             expected="Features(statements=...) and told [batch, statement]",
-            fix="give FrozenFeatures its statements (train.frozen_features.prepare_frozen makes them), or w_statement=0",
+            fix="take the features of train.frozen_features.prepare_frozen, or w_statement=0",
         )
     return statement_loss(
         features.image,

@@ -24,7 +24,7 @@ from ecgscan_lab.replicate.stages import Made, Say, Stages, file_sha256, timed
 from ecgscan_lab.train.frozen_features import frozen_teacher, prepare_frozen
 from ecgscan_lab.train.loop import load_model, pretrain
 from ecgscan_lab.train.recipe import Recipe, recipe_differences
-from ecgscan_lab.train.recipes import recipe_for
+from ecgscan_lab.train.recipes import ptbxl_laptop
 from ecgscan_lab.train.run_folder import BEST, LAST, claimed
 from ecgscan_lab.types import Cohort
 from ecgscan_lab.whole_files import write_whole
@@ -103,7 +103,7 @@ def replicate_ptbxl(
     with claimed(folder):
         with timed(seconds, processor_seconds, "load"):
             cohort, folds = _load(str(data_dir).removeprefix("ptbxl:"), test_fold, n_records, seed)
-        chosen = recipe or _profile_recipe(profile, len(cohort.indices("train")))
+        chosen = recipe or ptbxl_laptop(profile)
         identity = {
             "data_sha256": cohort.data_sha256, "folds": folds, "seed": seed, "profile": profile,
             "recipe": chosen.as_dict(),
@@ -267,11 +267,6 @@ class _Progress:
         if row["split"] == "val" or share > self.said:
             self.said = share
             self.say(f"  step {row['step'] + 1:,} of {self.steps:,} {row['split']}: loss {row['total']:.4f}")
-
-
-def _profile_recipe(profile: str, n_train: int) -> Recipe:
-    """The recipe of a profile."""
-    return recipe_for("quick", n_train if profile == "full" else 0)
 
 
 def _load(folder: str, test_fold: int | None, n_records: int | None, seed: int) -> tuple[Cohort, dict[str, list[int]]]:
