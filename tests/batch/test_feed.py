@@ -85,7 +85,8 @@ def fed(data, frozen, plan=CLEAN, **changes) -> list[Fed]:
 
 
 def same(a: TripleBatch, b: TripleBatch) -> bool:
-    return all(torch.equal(getattr(a, field.name), getattr(b, field.name)) for field in fields(a))
+    pairs = [(getattr(a, field.name), getattr(b, field.name)) for field in fields(a)]
+    return all(x is y if x is None or y is None else torch.equal(x, y) for x, y in pairs)
 
 
 def steps_until(error, data, frozen, **changes) -> tuple[list[int], Exception]:

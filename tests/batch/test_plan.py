@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecgscan_lab.batch import PagePlan, sample_pages
-from ecgscan_lab.batch.plan import draw_plan
+from ecgscan_lab.batch.plan import cover_pages, draw_plan, shift_signals
 from ecgscan_lab.errors import ArgumentError, PageError
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.segments import visible_samples
@@ -20,6 +20,7 @@ from ecgscan_lab.render.segments import visible_samples
         PagePlan(),
         PagePlan.paper(),
         PagePlan(size=[224, 224], page="mac", vary="layout", degrade="mixture", strength=0.5),
+        PagePlan(degrade="scan", degrade_share=0.25, layout_share=0.1, time_shift=True, cover=3),
         PagePlan(page=PageSpec(layout="6x2", rhythm=(), grid="blue"), first_strength=0, growing_epochs=3),
     ],
 )
@@ -46,6 +47,10 @@ def test_the_papers_pages_are_the_papers():
         ({"size": (192, 448, 3)}, "size"),
         ({"size": (192.5, 448)}, "size"),
         ({"strength": 1.5}, "strength"),
+        ({"degrade_share": 1.5}, "degrade_share"),
+        ({"layout_share": -0.1}, "layout_share"),
+        ({"cover": -1}, "cover"),
+        ({"cover": True}, "cover"),
         ({"strength": float("nan")}, "strength"),
         ({"first_strength": 0.1}, "growing_epochs"),
         ({"growing_epochs": 2}, "growing_epochs"),
@@ -115,3 +120,49 @@ def test_the_mask_says_what_each_page_shows(vary, rng):
     assert np.array_equal(draw_plan(plan, hidden, 100.0, np.arange(5), 4, 1)[0], pictures), (
         "hidden samples leave no ink"
     )
+
+
+def test_a_recording_begins_anew_with_all_leads_together_and_nothing_is_lost():
+    rows = np.arange(4)
+    signals = np.random.default_rng(0).normal(size=(4, 12, 50)).astype(np.float32)
+    plan = PagePlan(time_shift=True)
+    moved = shift_signals(plan, signals, rows, 7, 0)
+    assert np.array_equal(np.sort(moved, axis=-1), np.sort(signals, axis=-1)) and not np.array_equal(moved, signals)
+    for before, after in zip(signals, moved, strict=True):
+        start = int(np.flatnonzero(before[0] == after[0, 0])[0])
+        assert np.array_equal(after, np.roll(before, -start, axis=-1))
+    assert np.array_equal(moved[2:], shift_signals(plan, signals[2:], rows[2:], 7, 0)), "whatever else is in the batch"
+    assert not np.array_equal(moved, shift_signals(plan, signals, rows, 7, 1))
+    assert shift_signals(plan, signals, rows, None, 0) is signals
+    assert shift_signals(PagePlan(), signals, rows, 7, 0) is signals
+
+
+def test_covered_pages_turn_white_within_bounds():
+    plan = PagePlan(size=(96, 224), cover=3)
+    pages = np.zeros((3, 3, 96, 224), np.uint8)
+    cover_pages(plan, pages, [0, 1, 2], 5, 0)
+    share = (pages == 255).mean((1, 2, 3))
+    assert set(np.unique(pages)) == {0, 255} and (share > 0.02).all() and (share < 0.36).all()
+    assert len(set(share)) == 3
+    untouched = np.zeros((1, 3, 96, 224), np.uint8)
+    cover_pages(plan, untouched, [0], None, 0)
+    cover_pages(PagePlan(size=(96, 224)), untouched, [0], 5, 0)
+    assert not untouched.any()
+
+
+def test_a_share_of_the_pages_is_degraded_or_of_another_kind():
+    rows = np.arange(400)
+    pages, params = sample_pages(PagePlan(degrade="scan", degrade_share=0.25, layout_share=0.1), rows, 0)
+    assert 0.17 < np.mean([one is not None for one in params]) < 0.33
+    assert 0.05 < np.mean([page.layout != "3x4" for page in pages]) < 0.15
+    every = sample_pages(PagePlan(degrade="scan"), rows[:20], 0)[1]
+    assert all(one is not None for one in every)
+
+
+def test_pages_of_several_kinds_have_a_mask_each():
+    plan = PagePlan(size=(96, 224), layout_share=0.5)
+    signals = np.zeros((12, 12, 1000), np.float32)
+    pages = sample_pages(plan, np.arange(12), 0)[0]
+    shown = draw_plan(plan, signals, 100.0, np.arange(12), 0, 0)[1]
+    for page, mask in zip(pages, shown, strict=True):
+        assert np.array_equal(mask, visible_samples(page, 100.0, 1000))

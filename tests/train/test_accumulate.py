@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from ecgscan_lab.batch import make_batch
+from ecgscan_lab.batch import Statements, make_batch
 from ecgscan_lab.encoders.decoder import QueryDecoder, query_mask
 from ecgscan_lab.encoders.image import fit_page
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.losses.objective import Weights
 from ecgscan_lab.train.accumulate import backward, seeded, statistics_kept
 from ecgscan_lab.train.recipes import Recipe
-from ecgscan_lab.train.scoring import make_score
+from ecgscan_lab.train.scoring import make_score, put_statements
 
 
 class CalmTower(torch.nn.Module):
@@ -42,7 +42,14 @@ def batch(cohort, frozen):
     return make_batch(cohort, frozen, np.arange(7), (24, 56))
 
 
-def gradients(batch, parts, recipe, *, dropout=0.0, shared=False, loss=None, mask=True, scale=1.0):
+@pytest.fixture(scope="module")
+def said():
+    rng = np.random.default_rng(4)
+    text, told = rng.normal(size=(5, 8)), rng.random((60, 5)) < 0.4
+    return Statements(tuple("abcde"), text.astype(np.float32), told.astype(np.uint8), -np.ones(5), np.ones(5))
+
+
+def gradients(batch, parts, recipe, *, dropout=0.0, shared=False, loss=None, mask=True, scale=1.0, said=None):
     torch.manual_seed(0)
     decoder = QueryDecoder(1000, 16, 1, 2, 0.3, token_dim=12)
     model = EcgScanModel(CalmTower(dropout), decoder, d_text=8, d_shared=16, share_logit_scale=shared).train()
@@ -50,7 +57,7 @@ def gradients(batch, parts, recipe, *, dropout=0.0, shared=False, loss=None, mas
 
     def forward(part, mask, k):
         with seeded(torch.device("cpu"), 3, k):
-            return model(part, masked=mask)
+            return put_statements(model, model(part, masked=mask), said)
 
     scored = backward(forward, batch, masked, make_score(recipe, loss), model=model, parts=parts, scale=scale)
     assert not scored.total.requires_grad
@@ -83,6 +90,15 @@ def test_parts_give_the_gradient_of_the_whole_batch(batch, parts, name):
     whole = gradients(batch, 1, RECIPES[name])
     assert all(g is not None and float(g.abs().max()) > 0 for g in whole[1].values()), "and every weight has one"
     assert_equal(whole, gradients(batch, parts, RECIPES[name]))
+
+
+@pytest.mark.parametrize("parts", [2, 7])
+def test_statements_shared_by_all_parts_collect_the_gradient_once(cohort, frozen, said, parts):
+    batch = make_batch(cohort, dataclasses.replace(frozen, statements=said), np.arange(7), (24, 56))
+    recipe = Recipe("said", weights=Weights(w_statement=0.5))
+    whole = gradients(batch, 1, recipe, said=said)
+    assert whole[0] > gradients(batch, 1, RECIPES["paper"])[0]
+    assert_equal(whole, gradients(batch, parts, recipe, said=said))
 
 
 def test_summing_losses_of_parts_would_not(batch):
