@@ -1,4 +1,4 @@
-"""Colours as eyes see them: contrast on a ground, and how far two of them lie apart, also without red or green cones."""
+"""Colours as eyes see them: contrast on a ground, and how far apart two are, also without red or green cones."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def colour_distance(first: ColorType, second: ColorType, vision: str = "common")
         vision: one of `VISIONS`.
 
     >>> round(colour_distance("red", "green")), round(colour_distance("#B05A00", "#6C6C00", "deuteranopia"))
-    (71, 4)
+    (72, 7)
     """
     seen = [VISIONS[vision] @ _linear(np.array(to_rgba(colour)[:3])) for colour in (first, second)]
     return lab_distance(*(_lab(np.clip(rgb, 0.0, 1.0)) for rgb in seen))
