@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib
 import io
 import math
@@ -17,7 +16,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ecgscan_lab.errors import ArgumentError, MissingExtraError
-from ecgscan_lab.plots.figure import alt_text, describe, show, style, to_png
+from ecgscan_lab.plots.figure import alt_text, describe, picture_html, show, style, to_png
 
 View = Callable[..., Figure]
 
@@ -228,9 +227,13 @@ def figure_grid(figures: Sequence[Figure], titles: Sequence[str], *, columns: in
             field="figures",
             expected="at least one figure, a title for each, at least one column",
         )
+    if not all(map(alt_text, figures)):
+        raise ArgumentError(
+            "a figure has no alt text", field="figures", expected="figures that went through describe(figure, alt)"
+        )
     from PIL import Image
 
-    pictures = [Image.open(io.BytesIO(to_png(_described(figure), dpi=150))) for figure in figures]
+    pictures = [Image.open(io.BytesIO(to_png(figure, dpi=150))) for figure in figures]
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
     width = 10.0 / columns if columns > 1 else 7.0
@@ -259,17 +262,6 @@ def live_front_end() -> bool:
     if "google.colab" not in sys.modules and shell != "ZMQInteractiveShell":
         return False
     return os.environ.get("ECGSCAN_PROGRESS") != "plain" and find_spec("ipywidgets") is not None
-
-
-def picture_html(figure: Figure, dpi: int = 110) -> str:
-    """A figure as an `<img>` with its alt text.
-
-    Raises:
-        ArgumentError: the figure has no alt text.
-    """
-    encoded = base64.b64encode(to_png(_described(figure), dpi)).decode("ascii")
-    source = f"data:image/png;base64,{encoded}"
-    return f'<img src="{source}" alt="{escape(alt_text(figure))}" style="max-width:100%">'
 
 
 def error_html(error: Exception) -> str:
@@ -330,14 +322,6 @@ def _checked_label(label: str) -> str:
     if not label.strip():
         raise ArgumentError("a control without a label", field="label", expected="what it sets, with its unit")
     return label.strip()
-
-
-def _described(figure: Figure) -> Figure:
-    if not alt_text(figure):
-        raise ArgumentError(
-            "the figure has no alt text", field="view", expected="a figure that went through describe(figure, alt)"
-        )
-    return figure
 
 
 def _named(values: Mapping[str, Any]) -> str:

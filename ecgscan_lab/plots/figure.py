@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import io
 from contextlib import AbstractContextManager
+from html import escape
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.plots.legibility import figure_findings
 
-# Okabe and Ito's eight colours, told apart with any common colour vision; the order puts the strongest contrasts first.
-BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, YELLOW, BLACK = "#CC79A7", "#56B4E9", "#F0E442", "#000000"
-PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+# Okabe and Ito's colours, told apart with any common colour vision. Two of them are too light for lines on white and
+# serve for areas only; brown and azure take their places. The order puts the strongest contrasts first.
+BLUE, GREEN, VERMILLION, PURPLE, BLACK = "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#000000"
+ORANGE, SKY = "#E69F00", "#56B4E9"
+BROWN, AZURE = "#814B2B", "#2D87FF"
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, BROWN, AZURE, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 INK, MUTED, FAINT = "#222222", "#666666", "#DDDDDD"
@@ -99,8 +103,21 @@ def to_png(figure: Figure, dpi: int = 110) -> bytes:
     return buffer.getvalue()
 
 
+def picture_html(figure: Figure, dpi: int = 110) -> str:
+    """A figure as an `<img>` with its alt text, in natural size where there is room.
+
+    Raises:
+        ArgumentError: the figure has no alt text.
+    """
+    return _img(to_png(figure, dpi), _described(figure))
+
+
 def show(figure: Figure, dpi: int = 110) -> None:
-    """Display a figure in a notebook, with its alt text in the output's metadata.
+    """Display a figure in a notebook, with its alt text where every reader's software looks for it.
+
+    Front ends show the first form that they know: an `<img>` with alt text, since JupyterLab gives none to a bare PNG;
+    the PNG, for paper and galleries, with the alt text in its metadata; and the alt text itself, in a terminal. Under
+    `findings`, the metadata lists what `plots.legibility` holds against the figure.
 
     Args:
         figure: a figure that has been through `describe`, as those of `plot_*` have.
@@ -111,6 +128,15 @@ def show(figure: Figure, dpi: int = 110) -> None:
     """
     from IPython.display import display
 
+    alt = _described(figure)
+    png = to_png(figure, dpi)
+    forms = {"text/html": _img(png, alt), "image/png": base64.b64encode(png).decode("ascii"), "text/plain": alt}
+    findings = figure_findings(figure, png, dpi)
+    display(forms, raw=True, metadata={"image/png": {"alt": alt, "findings": findings}})
+
+
+def _described(figure: Figure) -> str:
+    """The alt text of a figure that must have one."""
     alt = alt_text(figure)
     if not alt:
         raise ArgumentError(
@@ -119,5 +145,9 @@ def show(figure: Figure, dpi: int = 110) -> None:
             expected="a described figure",
             fix="call describe(figure, alt)",
         )
-    encoded = base64.b64encode(to_png(figure, dpi)).decode("ascii")
-    display({"image/png": encoded, "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})
+    return alt
+
+
+def _img(png: bytes, alt: str) -> str:
+    source = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+    return f'<img src="{source}" alt="{escape(alt)}" style="max-width:100%">'

@@ -164,7 +164,7 @@ def test_show_sends_the_picture_with_its_alt_text(monkeypatch):
     show(figure)
     [(data, options)] = sent
     assert base64.b64decode(data["image/png"])[:8] == b"\x89PNG\r\n\x1a\n"
-    assert options == {"raw": True, "metadata": {"image/png": {"alt": alt_text(figure)}}}
+    assert options == {"raw": True, "metadata": {"image/png": {"alt": alt_text(figure), "findings": []}}}
     assert data["text/plain"] == alt_text(figure)
     with pytest.raises(ArgumentError, match="no alt text"):
         show(Figure())
