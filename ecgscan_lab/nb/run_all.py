@@ -158,9 +158,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check(
-    jobs: Sequence[Job], workers: int | None, timeout_s: float | None, max_memory_mb: float | None
-) -> None:
+def _check(jobs: Sequence[Job], workers: int | None, timeout_s: float | None, max_memory_mb: float | None) -> None:
     names = [job.name for job in jobs]
     if not names or len(set(names)) != len(names):
         raise ArgumentError("jobs need names of their own", field="jobs", expected="at least one job, no name twice")
@@ -205,7 +203,8 @@ def _run_job(job: Job, folder: Path, limits: Mapping[str, float | None], env: Ma
             job.notebook,
             (folder / "executed" / job.name).parent,
             job.parameters,
-            **limits,
+            timeout_s=limits["timeout_s"],
+            max_memory_mb=limits["max_memory_mb"],
             kernel_env=env,
             on_end=cost.append,
         )
