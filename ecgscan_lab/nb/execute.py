@@ -79,7 +79,8 @@ def run_notebook(
 
     Raises:
         NotebookError: no such file, no or two `parameters` cells, an unknown parameter or one of the wrong type, a cell
-            that failed, a limit of time or memory passed, or a kernel that died; names the notebook, the cell and the error.
+            that failed, a limit of time or memory passed, or a kernel that died; names the notebook, the cell and
+            the error.
         ArgumentError: `out_dir` is the folder of the notebook itself, whose copy would replace it.
         MissingExtraError: papermill is not installed.
         KeyboardInterrupt: interrupted, after the running cell has ended.
