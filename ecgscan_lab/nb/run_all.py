@@ -81,6 +81,7 @@ def run_notebooks(
     *,
     workers: int | None = None,
     timeout_s: float | None = None,
+    max_memory_mb: float | None = None,
     on_outcome: Callable[[Outcome], object] | None = None,
 ) -> list[Outcome]:
     """Run notebooks in parallel; a failing one leaves its partly executed copy, and the others go on.
@@ -97,6 +98,7 @@ def run_notebooks(
         out: folder for all that is left behind.
         workers: notebooks at a time; None: as many as there are cores.
         timeout_s: limit on each notebook in seconds.
+        max_memory_mb: limit on each notebook's memory in MiB, see `run_notebook`.
         on_outcome: called with each outcome as it comes, one at a time.
 
     Returns:
@@ -105,13 +107,14 @@ def run_notebooks(
     Raises:
         NotebookError: a notebook cannot be read, has no `parameters` cell, or does not take a parameter. Nothing ran.
         ArgumentError: no jobs, two of one name, a name that is not its notebook's, `workers` below 1,
-            `timeout_s` not above 0, or `out` is a file.
+            `timeout_s` or `max_memory_mb` not above 0, or `out` is a file.
         MissingExtraError: papermill is not installed.
     """
     folder = Path(out).resolve()
     if folder.exists() and not folder.is_dir():
         raise ArgumentError("the output is a file", file=folder, field="out", expected="a folder")
-    _check(jobs, workers, timeout_s)
+    _check(jobs, workers, timeout_s, max_memory_mb)
+    limits = {"timeout_s": timeout_s, "max_memory_mb": max_memory_mb}
     jobs = [_with_own_folder(job, folder) for job in jobs]
     n_workers = min(workers or usable_cores(), len(jobs))
     env = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(max(1, usable_cores() // n_workers))}
@@ -121,7 +124,7 @@ def run_notebooks(
         outcome = (
             Outcome(job.name, NOT_RUN, parameters=job.parameters, varied=job.varied)
             if stopped
-            else _run_job(job, folder, timeout_s, env)
+            else _run_job(job, folder, limits, env)
         )
         if outcome.status == INTERRUPTED:
             stopped.append(True)
@@ -155,7 +158,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check(jobs: Sequence[Job], workers: int | None, timeout_s: float | None) -> None:
+def _check(jobs: Sequence[Job], workers: int | None, timeout_s: float | None, max_memory_mb: float | None) -> None:
     names = [job.name for job in jobs]
     if not names or len(set(names)) != len(names):
         raise ArgumentError("jobs need names of their own", field="jobs", expected="at least one job, no name twice")
@@ -166,6 +169,8 @@ def _check(jobs: Sequence[Job], workers: int | None, timeout_s: float | None) ->
         raise ArgumentError(f"{workers} notebooks at a time", field="workers", expected="1 or more")
     if timeout_s is not None and not timeout_s > 0:
         raise ArgumentError(f"a time limit of {timeout_s} s", field="timeout", expected="more than 0 s")
+    if max_memory_mb is not None and not max_memory_mb > 0:
+        raise ArgumentError(f"at most {max_memory_mb} MiB", field="max_memory_mb", expected="more than 0 MiB")
     for job in jobs:
         check_parameters(job.parameters, declared_parameters(read_notebook(job.notebook), job.notebook), job.notebook)
     import papermill  # noqa: F401 - once, before threads ask for it together
@@ -190,7 +195,7 @@ def _with_closed_loop(run: Callable[[Job], Outcome], job: Job) -> Outcome:
         loop.close()
 
 
-def _run_job(job: Job, folder: Path, timeout_s: float | None, env: Mapping[str, str]) -> Outcome:
+def _run_job(job: Job, folder: Path, limits: Mapping[str, float | None], env: Mapping[str, str]) -> Outcome:
     cost: list[ExecutedNotebook] = []
     status, error, cell = PASSED, "", ""
     try:
@@ -198,7 +203,8 @@ def _run_job(job: Job, folder: Path, timeout_s: float | None, env: Mapping[str, 
             job.notebook,
             (folder / "executed" / job.name).parent,
             job.parameters,
-            timeout_s=timeout_s,
+            timeout_s=limits["timeout_s"],
+            max_memory_mb=limits["max_memory_mb"],
             kernel_env=env,
             on_end=cost.append,
         )

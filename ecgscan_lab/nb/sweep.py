@@ -56,6 +56,7 @@ def sweep_notebook(
     *,
     workers: int | None = None,
     timeout_s: float | None = None,
+    max_memory_mb: float | None = None,
     on_outcome: Callable[[Outcome], object] | None = None,
 ) -> tuple[Rows, list[Outcome]]:
     """Run a notebook at every point of a grid and write `sweep.csv`: the point, its outcome and cost, what it recorded.
@@ -66,7 +67,7 @@ def sweep_notebook(
     Args:
         notebook, grid, parameters: as in `sweep_jobs`.
         out: folder for the table and the executed copies.
-        workers, timeout_s, on_outcome: as in `run_notebooks`.
+        workers, timeout_s, max_memory_mb, on_outcome: as in `run_notebooks`.
 
     Returns:
         The rows of the table, and the outcomes they come from.
@@ -75,7 +76,9 @@ def sweep_notebook(
         ArgumentError, NotebookError: as in `sweep_jobs` and `run_notebooks`; nothing ran.
     """
     jobs = sweep_jobs(notebook, grid, parameters)
-    outcomes = run_notebooks(jobs, out, workers=workers, timeout_s=timeout_s, on_outcome=on_outcome)
+    outcomes = run_notebooks(
+        jobs, out, workers=workers, timeout_s=timeout_s, max_memory_mb=max_memory_mb, on_outcome=on_outcome
+    )
     rows = sweep_rows(outcomes)
     write_whole(Path(out, "sweep.csv"), csv_text(rows).encode(), error=NotebookError)
     return rows, outcomes

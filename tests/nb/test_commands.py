@@ -50,6 +50,16 @@ def test_run_leaves_results_and_a_gallery_and_tells_by_its_status_what_failed(fo
 
 
 @pytest.mark.notebooks
+def test_a_memory_limit_is_each_notebooks_own_and_part_of_the_command(folder, capsys):
+    write_notebook(folder / "03_c.ipynb", "profile = 'quick'\nseed = 0", "hog = bytearray(b'x' * (400 * 2**20))")
+    assert notebooks(folder, "run", "--only", "03", "02", "--workers", "1", "--max-memory-mb", "300") == 1
+    results = json.loads((folder / "out" / "results.json").read_text())
+    assert {row["name"]: row["status"] for row in results["notebooks"]} == {"02_b": "passed", "03_c": "failed"}
+    assert "MiB of memory" in results["notebooks"][1]["error"]
+    assert "--max-memory-mb 300" in results["command"]
+
+
+@pytest.mark.notebooks
 def test_sweep_prints_and_writes_its_table(folder, capsys):
     assert notebooks(folder, "sweep", "01", "--grid", "seed=0,1", "--profile", "smoke", "--workers", "2") == 0
     shown = capsys.readouterr().out

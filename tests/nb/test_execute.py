@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 import nbformat.v4 as nbf
+import psutil
 import pytest
 
 from ecgscan_lab.errors import ArgumentError, NotebookError
@@ -64,6 +65,35 @@ def test_a_kernel_that_dies_is_reported_and_not_waited_for(tmp_path):
     with pytest.raises(NotebookError, match=r"the kernel died in cell 1 of a\.ipynb") as caught:
         run_notebook(notebook, tmp_path / "out", timeout_s=60)
     assert Path(caught.value.file).is_file()
+
+
+@pytest.mark.notebooks
+def test_a_memory_limit_ends_the_kernel_and_what_it_started_and_names_the_cell(tmp_path):
+    child = "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])"
+    note = "open(out + '/pid', 'w').write(str(child.pid))".replace("out", repr(str(tmp_path)))
+    hog = "hog = bytearray(b'x' * (400 * 2**20))\nimport time; time.sleep(60)"
+    notebook = write_notebook(tmp_path / "a.ipynb", f"{child}\n{note}", hog)
+    with pytest.raises(NotebookError, match=r"cell 2 of a\.ipynb took \d+ MiB of memory") as caught:
+        run_notebook(notebook, tmp_path / "out", max_memory_mb=300, timeout_s=60)
+    assert (caught.value.expected, caught.value.field) == ("at most 300 MiB", "hog = bytearray(b'x' * (400 * 2**20))")
+    assert not still_runs(int((tmp_path / "pid").read_text()))
+    kept = read_notebook(caught.value.file)
+    assert [cell.execution_count for cell in kept.cells if cell.cell_type == "code"][:2] == [1, 2]
+
+
+@pytest.mark.notebooks
+def test_a_memory_limit_that_is_not_reached_changes_nothing(tmp_path):
+    notebook = write_notebook(tmp_path / "a.ipynb", "print('done')")
+    executed = run_notebook(notebook, tmp_path / "out", max_memory_mb=4096)
+    assert read_notebook(executed.path).cells[-1].outputs[0].text == "done\n"
+
+
+def still_runs(pid: int) -> bool:
+    """Whether a process lives; one that has ended and was not fetched yet does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_wrong_parameter_is_refused_before_anything_is_written(tmp_path):

@@ -45,6 +45,8 @@ def test_a_mistake_in_the_last_job_is_found_before_the_first_one_runs(tmp_path):
         ({"workers": 0}, "workers"),
         ({"timeout_s": 0.0}, "timeout"),
         ({"timeout_s": float("nan")}, "timeout"),
+        ({"max_memory_mb": 0.0}, "max_memory_mb"),
+        ({"max_memory_mb": float("nan")}, "max_memory_mb"),
         ({"names": ["a", "a"]}, "jobs"),
         ({"names": []}, "jobs"),
         ({"names": ["../a"]}, "name"),

