@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecgscan_lab.batch import Fed, FrozenFeatures, PagePlan, feed, make_batch, step_indices
+from ecgscan_lab.batch import Fed, FrozenFeatures, PagePlan, Statements, feed, make_batch, step_indices
 from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.errors import ArgumentError, FeedError, PageError
 from ecgscan_lab.types import TripleBatch
@@ -28,6 +28,7 @@ from ecgscan_lab.types import TripleBatch
 N = 12
 CLEAN = PagePlan(size=(48, 112))
 LAYOUT = PagePlan(size=(48, 64), vary="layout", degrade="paper")
+SHIFTED = PagePlan(size=(48, 112), layout_share=0.5, time_shift=True, cover=2)
 
 STORE = """
     import os, signal, time
@@ -64,7 +65,8 @@ def cohort():
 @pytest.fixture(scope="module")
 def frozen():
     rng = np.random.default_rng(0)
-    return FrozenFeatures(rng.normal(size=(N, 4)), rng.normal(size=(N, 3)), np.arange(N) // 2)
+    said = Statements(("a", "b"), np.eye(2, 3), rng.integers(0, 2, (N, 2)), np.zeros(2), np.ones(2))
+    return FrozenFeatures(rng.normal(size=(N, 4)), rng.normal(size=(N, 3)), np.arange(N) // 2, said)
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def test_any_number_of_workers_gives_the_same_pixels(cohort, store, frozen, work
     assert multiprocessing.active_children() == []
 
 
-@pytest.mark.parametrize("plan", [CLEAN, LAYOUT])
+@pytest.mark.parametrize("plan", [CLEAN, LAYOUT, SHIFTED])
 def test_the_parts_of_all_ranks_are_the_batch_of_one_process(cohort, frozen, plan):
     whole = fed(cohort, frozen, plan)
     ranks = [fed(cohort, frozen, plan, rank=rank, world_size=2) for rank in range(2)]

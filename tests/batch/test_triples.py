@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ecgscan_lab.batch import FrozenFeatures, PagePlan, draw_images, make_batch, split_batch
+from ecgscan_lab.batch import FrozenFeatures, PagePlan, Statements, draw_images, make_batch, split_batch
 from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.page import PageSpec
@@ -78,7 +78,8 @@ def test_a_plan_alone_or_a_size_alone_says_how_pages_look(cohort):
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 5])
 def test_parts_put_together_again_are_the_batch(cohort, rng, parts):
-    frozen = FrozenFeatures(rng.normal(size=(6, 4)), rng.normal(size=(6, 3)), np.array([0, 1, 0, 2, 2, 3]))
+    said = Statements(("a",), np.ones((1, 3)), rng.integers(0, 2, (6, 1)), np.zeros(1), np.ones(1))
+    frozen = FrozenFeatures(rng.normal(size=(6, 4)), rng.normal(size=(6, 3)), np.array([0, 1, 0, 2, 2, 3]), said)
     batch = make_batch(cohort, frozen, np.array([5, 0, 2, 3, 1]), PagePlan(SIZE), seed=1)
     pieces = split_batch(batch, parts)
     assert [len(piece) for piece in pieces] == sorted((len(piece) for piece in pieces), reverse=True)
