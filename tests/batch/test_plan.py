@@ -127,7 +127,8 @@ def test_a_recording_begins_anew_with_all_leads_together_and_nothing_is_lost():
     signals = np.random.default_rng(0).normal(size=(4, 12, 50)).astype(np.float32)
     plan = PagePlan(time_shift=True)
     moved = shift_signals(plan, signals, rows, 7, 0)
-    assert np.array_equal(np.sort(moved, axis=-1), np.sort(signals, axis=-1)) and not np.array_equal(moved, signals)
+    assert np.array_equal(np.sort(moved, axis=-1), np.sort(signals, axis=-1))
+    assert not np.array_equal(moved, signals)
     for before, after in zip(signals, moved, strict=True):
         start = int(np.flatnonzero(before[0] == after[0, 0])[0])
         assert np.array_equal(after, np.roll(before, -start, axis=-1))
@@ -142,7 +143,9 @@ def test_covered_pages_turn_white_within_bounds():
     pages = np.zeros((3, 3, 96, 224), np.uint8)
     cover_pages(plan, pages, [0, 1, 2], 5, 0)
     share = (pages == 255).mean((1, 2, 3))
-    assert set(np.unique(pages)) == {0, 255} and (share > 0.02).all() and (share < 0.36).all()
+    assert set(np.unique(pages)) == {0, 255}
+    assert (share > 0.02).all()
+    assert (share < 0.36).all()
     assert len(set(share)) == 3
     untouched = np.zeros((1, 3, 96, 224), np.uint8)
     cover_pages(plan, untouched, [0], None, 0)
@@ -154,7 +157,8 @@ def test_a_share_of_the_pages_is_degraded_or_of_another_kind():
     rows = np.arange(400)
     pages, params = sample_pages(PagePlan(degrade="scan", degrade_share=0.25, layout_share=0.1), rows, 0)
     assert 0.17 < np.mean([one is not None for one in params]) < 0.33
-    assert 0.05 < np.mean([page.layout != "3x4" for page in pages]) < 0.15
+    other = np.mean([page.layout != "3x4" for page in pages])
+    assert 0.02 < other < 0.1, "a tenth, less those that turn out 3x4 again"
     every = sample_pages(PagePlan(degrade="scan"), rows[:20], 0)[1]
     assert all(one is not None for one in every)
 
