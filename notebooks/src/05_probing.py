@@ -415,4 +415,4 @@ report([pixels], methods=["ECG-Scan", "MERL"])
 # Test-time Clinical Knowledge Enhancement* (MERL), arXiv 2403.06659: the benchmark and its code. Alain and Bengio (2016), arXiv
 # 1610.01644: linear probes. Hanley and McNeil (1982): what an AUROC counts.
 #
-# **Next**: `07_loss_lab`, where a difference between two losses has to earn its interval.
+# **Next**: `06_embeddings`, which looks at the space that these numbers measure.
