@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ def beat_spans(record: EcgRecord) -> list[Span]:
     peaks = peaks[(peaks > 0) & (peaks < record.duration_s)]
     inner = (peaks[1:] + peaks[:-1]) / 2 if len(peaks) > 1 else np.arange(_EVEN_S, record.duration_s - 1e-9, _EVEN_S)
     edges = [0.0, *(float(edge) for edge in inner), record.duration_s]
-    return [(round(a, 6), round(b, 6)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(round(a, 6), round(b, 6)) for a, b in pairwise(edges)]
 
 
 def occlusion(

@@ -178,7 +178,7 @@ check_exercise("06.3", kept)
 
 # %% tags=["solution"]
 def kept(full, flat):
-    return 100 * np.mean([np.isin(a, b).mean() for a, b in zip(full, flat)])
+    return 100 * np.mean([np.isin(a, b).mean() for a, b in zip(full, flat, strict=True)])
 
 # %% [markdown]
 # ## 3. Figure 4, before and after
