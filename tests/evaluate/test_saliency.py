@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -34,7 +36,7 @@ def test_a_score_that_does_not_look_gives_zero():
 def test_beats_tile_the_recording():
     spans = beat_spans(RECORD)
     assert (spans[0][0], spans[-1][1]) == (0.0, RECORD.duration_s)
-    assert all(a[1] == b[0] for a, b in zip(spans[:-1], spans[1:], strict=True))
+    assert all(a[1] == b[0] for a, b in pairwise(spans))
 
 
 def test_the_score_without_nothing_is_that_of_the_page():
