@@ -167,7 +167,7 @@ def plot_occlusion(drops: ArrayLike, title: str = "") -> Figure:
             most = float(np.abs(table).max()) or 1.0
             drawn = axes.imshow(table, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
             axes.set_yticks(range(len(LEADS)), LEADS)
-            axes.set_xticks(range(table.shape[1]), range(1, table.shape[1] + 1))
+            axes.set_xticks(range(table.shape[1]), [str(k + 1) for k in range(table.shape[1])])
             axes.set(xlabel="Beat left out (number)", ylabel="Lead")
             figure.colorbar(drawn, ax=axes, label="Fall of the score (cosine)")
         axes.set_title(title)

@@ -234,7 +234,7 @@ def linked(record):
 interact_figure(linked, record=slider(0, len(test) - 1, 0, 1, "test record"))
 
 # %% [markdown]
-# Three clouds, not one: pages, reports and signals may lie apart as wholes, the *modality gap*. Retrieval survives it, since
+# Pages, reports and signals may lie apart as whole clouds, the *modality gap*. Retrieval survives it, since
 # it ranks within a cloud; so a wide triangle is no proof of a bad match.
 #
 # ## 6. Who lies here?
