@@ -108,9 +108,9 @@ def neighbour_overlap(rows: ArrayLike, points: ArrayLike, k: int = 10) -> float:
 
 
 def map_trustworthiness(rows: ArrayLike, points: ArrayLike, k: int = 10) -> float:
-    """How little the map invents: 1 when every neighbour on it is one in the full space.
+    r"""How little the map invents: 1 when every neighbour on it is one in the full space.
 
-    **Equation**: T = 1 − 2 / (n k (2n − 3k − 1)) · Σ_i Σ_{j in M_k(i) \\ N_k(i)} (r(i, j) − k), r the rank of j among
+    **Equation**: T = 1 − 2 / (n k (2n − 3k − 1)) · Σ_i Σ_{j in M_k(i) \ N_k(i)} (r(i, j) − k), r the rank of j among
     the neighbours of i in the full space, by cosine.
 
     **Source**: Venna and Kaski (2001), *Neighborhood Preservation in Nonlinear Projection Methods*.
