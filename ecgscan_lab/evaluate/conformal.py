@@ -102,7 +102,7 @@ def frequency_near(score: float, scores: ArrayLike, labels: ArrayLike) -> Freque
     x, y = np.asarray(scores, np.float64).ravel(), np.asarray(labels, np.float64).ravel()
     if not len(x) or len(x) != len(y):
         raise ArgumentError(f"{len(x)} scores, {len(y)} labels", field="scores", expected="one label a score")
-    order = np.argsort(x, kind="stable")
+    order = np.lexsort((-y, x))  # pages with equal scores fall into one block
     blocks: list[list[float]] = []  # sum, count
     for value in y[order]:
         blocks.append([value, 1.0])
@@ -113,10 +113,13 @@ def frequency_near(score: float, scores: ArrayLike, labels: ArrayLike) -> Freque
     ends = np.cumsum([count for _, count in blocks]).astype(int)
     rank = int(np.searchsorted(x[order], score, side="right"))
     positives, n = blocks[int(np.searchsorted(ends, max(rank, 1)))]
-    share, z2 = positives / n, 1.96**2
-    middle, half = (share + z2 / (2 * n)) / (1 + z2 / n), 1.96 * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    share, z2 = float(positives / n), 1.96**2
+    middle, half = (
+        (share + z2 / (2 * n)) / (1 + z2 / n),
+        1.96 * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))),
+    )
     half /= 1 + z2 / n
-    return Frequency(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)), int(n))
+    return Frequency(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)), int(n))
 
 
 def at_prevalence(share: float, reference: float, prevalence: float) -> float:
