@@ -197,10 +197,10 @@ def reference_pages(
 
 
 def views_of(read: PaperRead, n: int = 16, seed: int = 0) -> np.ndarray:
-    """The leads as other readings of the same page might have given them, float32 `[n, 12, time]`; the first is as read.
+    """The leads as other readings of the page might have given them, float32 `[n, 12, time]`; the first is as read.
 
-    Each view has another gain and zero line for every lead and another jitter of a few samples' time, of the size that
-    a photograph leaves in doubt: 2 % of gain, `READING_NOISE_MV` of zero line and of noise.
+    Each view has other errors of every lead, of the size that a photograph leaves in doubt: 2 % of gain, and
+    `READING_NOISE_MV` of zero line and of noise.
     """
     rng = np.random.default_rng(seed)
     views = np.repeat(read.leads_mv[None].astype(np.float64), n, axis=0)

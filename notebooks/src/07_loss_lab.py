@@ -350,4 +350,4 @@ def my_loss(features):
 # Liang et al. (2022), arXiv 2203.02053: modality gap. Garrido et al. (2023), arXiv 2210.02885: effective rank. The idea called
 # *middle* is this notebook's own.
 #
-# **Next**: the tour, `00_tour`, puts the loss you chose into the whole method.
+# **Next**: `08_read_a_paper_ecg` takes a photograph, and says what can and cannot be told from it.

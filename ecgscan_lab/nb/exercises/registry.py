@@ -11,7 +11,15 @@ from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.nb.exercises.exercise import Exercise, Verdict
 
 # Notebook -> the module beside this one that holds its EXERCISES; one that does not exist is passed over.
-MODULES = {"01": "rendering", "02": "volume", "03": "leads", "04": "pretraining", "05": "probing", "07": "losses"}
+MODULES = {
+    "01": "rendering",
+    "02": "volume",
+    "03": "leads",
+    "04": "pretraining",
+    "05": "probing",
+    "07": "losses",
+    "08": "paper_ecg",
+}
 
 _wrong_attempts: Counter[str] = Counter()
 
