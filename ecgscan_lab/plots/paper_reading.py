@@ -13,9 +13,7 @@ from ecgscan_lab.leads import LEADS
 from ecgscan_lab.plots.figure import BLUE, INK, MUTED, VERMILLION, describe, style
 
 
-def plot_read_leads(
-    leads_mv: NDArray[np.float32], fs_hz: float, truth_mv: NDArray[np.float32] | None = None
-) -> Figure:
+def plot_read_leads(leads_mv: NDArray[np.float32], fs_hz: float, truth_mv: NDArray[np.float32] | None = None) -> Figure:
     """Draw the twelve leads as read, over the truth where it is known; what the page does not show stays empty.
 
     Args:

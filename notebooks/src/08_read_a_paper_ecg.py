@@ -160,7 +160,7 @@ from ecgscan_lab.nb.widgets import interact_figure, slider
 
 def at_alpha(alpha):
     judged = judge_leads(read, reference, alpha=alpha, seed=seed)[1]
-    return plot_findings([{**row, "verdict": f.verdict} for row, f in zip(rows, judged)])
+    return plot_findings([{**row, "verdict": f.verdict} for row, f in zip(rows, judged, strict=True)])
 
 
 interact_figure(at_alpha, alpha=slider(0.02, 0.5, 0.2, 0.02, "alpha (share, no unit)"))
