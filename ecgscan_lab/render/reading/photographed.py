@@ -57,8 +57,9 @@ def read_photograph(pixels: np.ndarray, fit: PageFit, *, fs_hz: float = 100.0) -
     Raises:
         ArgumentError: the rate is no rate.
 
-    Properties: 10 dB and more on every lead of a drawn page photographed with the `photo` preset; a lead that the page
-        hides is NaN; a paler photograph reads the same.
+    Properties: correlates with the truth by 0.8 or more in the median lead of a drawn page photographed with the `photo`
+        preset (3 to 12 dB: steep strokes lose height); a stretch that the page does not show is NaN; no sample lies
+        beyond the ink.
     """
     if not (np.isfinite(fs_hz) and 0 < fs_hz <= 2000):
         raise ArgumentError(f"a rate of {fs_hz} Hz", field="fs_hz", expected="above 0, at most 2000 Hz")
@@ -94,8 +95,11 @@ def _read_segment(laid: FlatPage, fit: PageFit, segment: Segment, seconds: np.nd
     middle = y0 + _pen_centre(*_inked(ink, _follow(ink, away)))
     y = _bridged(middle, LONGEST_HOLE_S * page.paper_speed_mm_per_s * PX_PER_MM)
     centres = np.arange(x0, x1) + 0.5
-    at = np.interp(x, centres, np.where(np.isfinite(y), y, 0.0))
-    holes = np.interp(x, centres, np.isnan(y).astype(np.float64)) > 0.5
+    known = np.isfinite(y)
+    if not known.any():
+        return np.full(len(seconds), np.nan)
+    at = np.interp(x, centres[known], y[known])
+    holes = np.interp(x, centres, (~known).astype(np.float64)) > 0.5
     at[holes | (x < x0) | (x > x1)] = np.nan
     return np.asarray((row - at) / PX_PER_MM / segment.gain_mm_per_mv)
 
