@@ -57,7 +57,7 @@ def read_photograph(pixels: np.ndarray, fit: PageFit, *, fs_hz: float = 100.0) -
     Raises:
         ArgumentError: the rate is no rate.
 
-    Properties: correlates with the truth by 0.8 or more in the median lead of a drawn page photographed with the `photo`
+    Properties: median correlation with the truth of 0.8 or more over a drawn page photographed with the `photo`
         preset (3 to 12 dB: steep strokes lose height); a stretch that the page does not show is NaN; no sample lies
         beyond the ink.
     """
