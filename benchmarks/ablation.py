@@ -10,6 +10,7 @@ paired over seeds and resampled patients.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 
 import pandas as pd
@@ -18,6 +19,12 @@ from ecgscan_lab.compare.ablations import ablate, objective_variants
 from ecgscan_lab.compare.rungs import Rung
 from ecgscan_lab.losses.objective import Weights
 from ecgscan_lab.train.recipes import ptbxl_laptop
+
+
+def say(line: object) -> None:
+    """One line, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -39,11 +46,11 @@ def main() -> None:
         Rung("quick", n_records=chosen.records, recipe=recipe, d_shared=recipe.d_shared),
         task=chosen.task,
         seeds=chosen.seeds,
-        on_run=lambda run: print(f"{run}"[:300], flush=True),
-        say=lambda sentence: print(sentence, flush=True),
+        on_run=lambda run: say(f"{run}"[:300]),
+        say=lambda sentence: say(sentence),
     )
     with pd.option_context("display.width", 250, "display.max_columns", None, "display.max_colwidth", 60):
-        print(table.table)
+        say(table.table)
     if chosen.out:
         table.table.to_csv(chosen.out)
 
