@@ -25,6 +25,7 @@ _HOME = {
     "draw_batch": "ecgscan_lab.render.tensors",
     "render_dataset": "ecgscan_lab.render.export",
     "fit_page": "ecgscan_lab.render.photograph",
+    "read_paper_ecg": "ecgscan_lab.evaluate.findings",
     "check_loss": "ecgscan_lab.losses.checks",
     "compare_losses": "ecgscan_lab.compare",
     "evaluate_encoders": "ecgscan_lab.evaluate.full_evaluation",

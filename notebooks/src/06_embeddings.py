@@ -17,7 +17,7 @@
 # | | |
 # |---|---|
 # | **Time and memory** | `quick`: a few minutes on two cores, much of it UMAP compiling itself; `smoke`: half a minute |
-# | **You will learn to** | *lay out* a space of embeddings, *measure* what the picture kept, *ask* which ink moved a decision |
+# | **You will learn to** | *map* a space of embeddings, *measure* what the picture kept, *ask* which ink moved a decision |
 # | **You need** | cosines, an idea of an embedding; no GPU, no download, no cardiology |
 #
 # ECG-Scan (arXiv 2604.01526) shows its space as a t-SNE picture, Figure 4: tight clusters, well apart. Such a picture
@@ -27,7 +27,7 @@
 import sys
 
 if "google.colab" in sys.modules:
-    # %pip install -q "ecgscan-lab[notebooks,text] @ git+https://github.com/ecgscan-lab/ecgscan_lab" umap-learn
+    # %pip install -q "ecgscan-lab[notebooks,text] @ git+https://github.com/ecgscan-lab/ecgscan_lab"
     pass
 
 from ecgscan_lab.nb.setup import setup_notebook
@@ -130,6 +130,18 @@ pd.DataFrame(rows).set_index("where").round(3)
 # ### Exercise 06.1
 #
 # Of each row find the nearest other row by cosine. How many percent have the same label?
+#
+# <details><summary>Hint 1</summary>
+#
+# Make every row a unit vector; then one matrix product holds all cosines.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# A row is its own nearest neighbour: put minus infinity on the diagonal before `argmax`.
+#
+# </details>
 
 # %% tags=["exercise"]
 def agreement(rows, labels):
@@ -151,6 +163,18 @@ def agreement(rows, labels):
 # ### Exercise 06.2
 #
 # And if the neighbour were drawn by lot among the other rows?
+#
+# <details><summary>Hint 1</summary>
+#
+# Of all pairs of different rows, how many have the same label?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# There are n (n - 1) ordered pairs. `labels[:, None] == labels` also counts each row with itself.
+#
+# </details>
 
 # %% tags=["exercise"]
 def by_chance(labels):
@@ -168,6 +192,18 @@ def by_chance(labels):
 # ### Exercise 06.3
 #
 # Two integer tables hold the neighbours of each row, in the full space and on a map. What share of the first did the map keep?
+#
+# <details><summary>Hint 1</summary>
+#
+# Go row by row: which of the neighbours in the full space are among those on the map?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `np.isin(a, b).mean()` is the share of one row. Where in a row a neighbour stands does not matter.
+#
+# </details>
 
 # %% tags=["exercise"]
 def kept(full, flat):
@@ -306,7 +342,22 @@ pd.DataFrame(falls, columns=["loudest three", "three by lot"]).describe().loc[["
 #
 # A page without a lead is a page that nobody has seen in training; part of what falls is surprise. And what moved *this model*
 # is no statement about the heart.
+
+# %% [markdown]
+# ## Check yourself
 #
+# Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the
+# question marks in the cell that follows and run it.
+
+# %%
+from ecgscan_lab.nb.quizzes import check_quiz, quiz
+
+quiz("06")
+
+# %%
+check_quiz("06", "?", "?", "?", "?")
+
+# %% [markdown]
 # ## What to take away
 #
 # - A bent map shows neighbours and nothing else. Put overlap and trustworthiness beside it.
@@ -320,4 +371,4 @@ pd.DataFrame(falls, columns=["loudest three", "three by lot"]).describe().loc[["
 # 2604.01526: Figure 4. McInnes et al. (2018), arXiv 1802.03426: UMAP. Van der Maaten and Hinton (2008): t-SNE. Venna and Kaski
 # (2001): trustworthiness. Liang et al. (2022), arXiv 2203.02053: modality gap. Zeiler and Fergus (2014), arXiv 1311.2901.
 #
-# **Next**: `07_loss_lab`, where a difference between two losses has to earn its interval.
+# **Next**: [07_loss_lab](07_loss_lab.ipynb), where a difference between two losses has to earn its interval.

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # The same package under conda-forge's name and under pip's.
 PIP_NAMES = {"pytorch-cpu": "torch", "matplotlib-base": "matplotlib"}
-FOR_BINDER_ONLY = {"python", "pip", "jupyterlab", "umap-learn", "peft"}  # peft and umap-learn: notebooks 04 and 06
+FOR_BINDER_ONLY = {"python", "pip", "jupyterlab", "peft"}  # peft and umap-learn: notebooks 04 and 06
 
 
 def name_and_range(requirement: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ MODULES = {
     "05": "probing",
     "06": "embeddings",
     "07": "losses",
+    "08": "paper_ecg",
 }
 
 _wrong_attempts: Counter[str] = Counter()

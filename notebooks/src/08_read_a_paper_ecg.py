@@ -1,0 +1,264 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Read a paper ECG
+#
+# **What can be told from a photograph of an ECG, and what can not?**
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ecgscan-lab/ecgscan_lab/blob/main/notebooks/08_read_a_paper_ecg.ipynb)
+# [![Launch Binder](https://mybinder.org/badge_logo.svg)](https://mybinder.org/v2/gh/ecgscan-lab/ecgscan_lab/main?urlpath=lab/tree/notebooks/08_read_a_paper_ecg.ipynb)
+#
+# | | |
+# |---|---|
+# | **Time and memory** | about half a minute of one slow core, less than 1.2 GB |
+# | **You will learn to** | *find* a page on a photograph, *read* its leads back, *abstain* where a finding cannot be told |
+# | **You need** | notebooks 01 and 05; no GPU, no download |
+#
+# **Not for clinical use.** A score below is a lesson in doubt, never a diagnosis.
+
+# %%
+import sys
+
+if "google.colab" in sys.modules:
+    # %pip install -q "ecgscan-lab[notebooks,text] @ git+https://github.com/ecgscan-lab/ecgscan_lab"
+    pass
+
+from ecgscan_lab.nb.setup import setup_notebook
+
+setup_notebook()
+
+# %% tags=["parameters"]
+profile = "quick"  # "smoke", "quick" and "full" do the same here
+picture = ""  # or a photograph of your own, "my_photo.jpg"; no names of patients, please
+alpha = 0.1  # how often a label may be ruled out wrongly
+seed = 0
+
+# %% [markdown]
+# ## 1. The picture
+#
+# Without a picture of yours, a synthetic recording is printed and photographed, so that the truth is known.
+
+# %%
+from ecgscan_lab import draw_page, fit_page, synthetic_records
+from ecgscan_lab.evaluate.picture_files import decode_picture, read_file
+from ecgscan_lab.plots.figure import show
+from ecgscan_lab.plots.photographs import plot_overlay
+
+record = None if picture else synthetic_records(1, seed=3, fs_hz=100.0)[0]
+if picture:
+    pixels = decode_picture(read_file(picture), picture)
+else:
+    pixels = draw_page(record, dpi=150, degrade="photo", seed=seed).pixels
+fit = fit_page(pixels)
+print(f"{fit.page.layout}, confidence {fit.confidence:.2f}, crossings within {fit.residual_mm:.2f} mm", *fit.flags)
+show(plot_overlay(pixels, fit, record))
+
+# %% [markdown]
+# Blue is the page model, laid over the photograph. The residual says how far the crossings of the grid lie from it, the
+# confidence how well the print agrees; below 0.5 nothing will be judged.
+#
+# ## 2. The leads
+#
+# The sheet is laid flat, and the way through each stretch that crosses least white paper is the trace.
+
+# %%
+from ecgscan_lab.plots.paper_reading import plot_read_leads
+from ecgscan_lab.render.reading.photographed import read_photograph
+
+read = read_photograph(pixels, fit)
+show(plot_read_leads(read.leads_mv, read.fs_hz, None if record is None else record.signal_mv))
+
+# %% [markdown]
+# Where a line is missing the page shows nothing: a 3 x 4 page holds 2.5 s of most leads. Steep QRS complexes lose height,
+# because a column of pixels is 10 ms wide. What does the lead doctor say?
+
+# %%
+from ecgscan_lab import diagnose_leads
+
+diagnose_leads(read.leads_mv, fs_hz=read.fs_hz)
+
+# %% [markdown]
+# The laws need all six limb leads at once, and a 3 x 4 page never shows them so: the doctor says that instead of guessing.
+#
+# ## 3. Findings, beside pages of known label
+#
+# The leads are drawn once more as the page that the shipped encoder was trained on. A cosine to a sentence means nothing
+# alone, so it is held to reference pages. How unusual is it among pages *without* the finding?
+#
+# ### Exercise 08.1
+#
+# Write that p-value. The page itself counts as one of the n + 1.
+#
+# <details><summary>Hint 1</summary>
+#
+# Under the hypothesis the page is one more of the reference pages. In how many places of the ranking could it stand?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Count reference scores at least as high, add one for the page itself, above and below: a p-value is never 0.
+#
+# </details>
+
+# %% tags=["exercise"]
+def p_value(score, reference):
+    raise NotImplementedError("exercise 08.1: how unusual is so high a score?")
+
+# %%
+from ecgscan_lab.nb.exercises import check_exercise
+
+check_exercise("08.1", p_value)
+
+# %% tags=["solution"]
+def p_value(score, reference):
+    return (1 + (reference >= score).sum()) / (len(reference) + 1)
+
+# %%
+import pandas as pd
+
+from ecgscan_lab.evaluate.findings import read_paper_ecg, reference_pages
+
+reference = reference_pages(n_records=400)
+found = read_paper_ecg(pixels, reference=reference, alpha=alpha, seed=seed)
+print(f"p of looking like the reference {found.p_familiar:.2f}, p of being normal {found.p_normal:.2f}")
+pd.DataFrame(found.rows())
+
+# %%
+from ecgscan_lab.plots.paper_reading import plot_findings
+
+known, rows = reference.scores(reference.embeddings), []
+for c, f in enumerate(found.findings):
+    has = reference.labels[:, c] == 1
+    rows.append({**f._asdict(), "without": known[~has, c], "having": known[has, c]})
+show(plot_findings(rows))
+
+# %% [markdown]
+# The blue bar spans other readings of the same page, with errors of a pen's width. The rule: a page unlike all of the
+# reference is not judged; one that is not unusual among normal pages cannot be told from normal; else *absent* is ruled out
+# where even the lowest score is unusual without the finding, *present* where even the highest is unusual with it.
+#
+# ### Exercise 08.2
+#
+# Two p-values, one for each possibility. Which of the two is ruled out?
+#
+# <details><summary>Hint 1</summary>
+#
+# A small p-value says that the page would be unusual among those of that label.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# A label is ruled out where its p-value is at most alpha. Both can be, or neither: that is what silence means.
+#
+# </details>
+
+# %% tags=["exercise"]
+def ruled_out(p_absent, p_present, alpha):
+    raise NotImplementedError("exercise 08.2: is absent ruled out, is present ruled out?")
+
+# %%
+check_exercise("08.2", ruled_out)
+
+# %% tags=["solution"]
+import numpy as np
+
+
+def ruled_out(p_absent, p_present, alpha):
+    return np.array([p_absent <= alpha, p_present <= alpha])
+
+# %% [markdown]
+# How strict should the rule be? Move alpha: fewer false alarms, more silence.
+
+# %%
+from ecgscan_lab.evaluate.findings import judge_leads
+from ecgscan_lab.nb.widgets import interact_figure, slider
+
+
+def at_alpha(alpha):
+    judged = judge_leads(read, reference, alpha=alpha, seed=seed)[1]
+    return plot_findings([{**row, "verdict": f.verdict} for row, f in zip(rows, judged, strict=True)])
+
+
+interact_figure(at_alpha, alpha=slider(0.02, 0.5, 0.2, 0.02, "alpha (share, no unit)"))
+
+# %% [markdown]
+# ### Exercise 08.3
+#
+# "Reference pages like it" counts among *our* pages. Carry a share over to a waiting room where the finding is rarer.
+#
+# <details><summary>Hint 1</summary>
+#
+# Bayes: the share is odds times the odds of our reference set. Divide those out, put the other ones in.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Weigh both sides: share * prevalence / reference against (1 - share) * (1 - prevalence) / (1 - reference).
+#
+# </details>
+
+# %% tags=["exercise"]
+def elsewhere(share, reference, prevalence):
+    raise NotImplementedError("exercise 08.3: the same score at another prevalence")
+
+# %%
+check_exercise("08.3", elsewhere)
+
+# %% tags=["solution"]
+def elsewhere(share, reference, prevalence):
+    with_it = share * prevalence / reference
+    return with_it / (with_it + (1 - share) * (1 - prevalence) / (1 - reference))
+
+# %% [markdown]
+# ## 4. Failing well
+#
+# A sheet without a grid is no ECG page, and says so; nothing is embedded.
+
+# %%
+from ecgscan_lab import PageSpec
+from ecgscan_lab.errors import PageError
+
+example = synthetic_records(1, seed=3, fs_hz=100.0)[0]
+try:
+    read_paper_ecg(draw_page(example, PageSpec(grid="none"), dpi=100).pixels, reference=reference)
+except PageError as error:
+    print(f"{type(error).__name__}: {error}")
+
+# %% [markdown]
+# ## Check yourself
+#
+# Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the
+# question marks in the cell that follows and run it.
+
+# %%
+from ecgscan_lab.nb.quizzes import check_quiz, quiz
+
+quiz("08")
+
+# %%
+check_quiz("08", "?", "?", "?", "?")
+
+# %% [markdown]
+# ## What to take away
+#
+# - A photograph gives millivolts only where the page shows them, and a millimetre too far is a tenth of a millivolt.
+# - A score without reference pages is a number. Beside them it has a p-value, and often no verdict.
+# - The promise holds for pages exchangeable with the reference, and for no others.
+#
+# **Limits.** Not for clinical use: not for diagnosis, triage or reassurance, not even as a second opinion. The default
+# reference is synthetic, so that its p-values promise nothing about real people; reading errors are not part of it. Photographs
+# of 12 x 1 pages and of pages without margins are often fitted wrongly. "Not seen" is not "healthy".
+#
+# **References.** Pham et al. (2026), arXiv 2604.01526: section 5. Vovk, Gammerman and Shafer (2005), *Algorithmic Learning in
+# a Random World*: conformal prediction. Angelopoulos and Bates (2021), arXiv 2107.07511: a gentle introduction.
+#
+# **Next**: [00_tour](00_tour.ipynb), once more, with your own records; or back to the table of the README: what do you want to do?

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ecgscan_lab import LEADS, draw_page, read_paper_ecg, synthetic_records
+from ecgscan_lab.errors import PageError
+from ecgscan_lab.evaluate.findings import judge_leads, reference_pages
+from ecgscan_lab.render.reading.photographed import PaperRead
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return reference_pages(n_records=120)
+
+
+def test_a_photograph_gives_leads_embedding_findings_and_warnings(reference):
+    record = synthetic_records(1, seed=3, fs_hz=100.0)[0]
+    image = draw_page(record, dpi=150, degrade="photo", seed=0)
+    found = read_paper_ecg(image.pixels, reference=reference, n_views=4)
+    assert found.leads_mv.shape == (12, 1000)
+    assert np.isfinite(found.leads_mv).sum(axis=1)[LEADS.index("II")] > 900
+    assert np.isfinite(found.leads_mv).sum(axis=1)[LEADS.index("V1")] <= 251
+    assert np.linalg.norm(found.embedding) == pytest.approx(1.0)
+    assert [f.name for f in found.findings] == list(reference.classes)
+    assert all(f.low <= f.score <= f.high for f in found.findings)
+    assert "Not for clinical use" in str(found)
+    both = np.isfinite(found.leads_mv)
+    correlation = [np.corrcoef(found.leads_mv[k, both[k]], record.signal_mv[k, both[k]])[0, 1] for k in range(12)]
+    assert np.median(correlation) > 0.8
+
+
+def test_a_blank_page_and_noise_are_refused_not_read(reference):
+    rng = np.random.default_rng(0)
+    for pixels in (np.full((600, 800, 3), 250, np.uint8), rng.integers(0, 256, (600, 800, 3), dtype=np.uint8)):
+        with pytest.raises(PageError):
+            read_paper_ecg(pixels, reference=reference)
+
+
+def test_leads_that_no_heart_makes_are_not_judged(reference):
+    noise = np.random.default_rng(1).normal(size=(12, 1000)).astype(np.float32)
+    _, findings, p_familiar, _ = judge_leads(PaperRead(noise, 100.0, {}), reference)
+    assert p_familiar <= 0.1
+    assert {f.verdict for f in findings} == {"not judged"}
