@@ -11,9 +11,7 @@ from package_index import Item, Module, PackageIndex
 
 REPOSITORY = "https://github.com/ecgscan-lab/ecgscan_lab/blob/main/"
 # Lowest first, as imports go; what is not named here follows.
-LAYERS = (
-    "types errors leads data render batch encoders losses train evaluate baselines compare plots nb replicate cli".split()
-)
+LAYERS = "types errors leads data render batch encoders losses train evaluate baselines compare plots nb replicate cli".split()
 
 
 def api_pages(index: PackageIndex) -> Iterator[tuple[str, str]]:
@@ -29,9 +27,12 @@ def _overview(index: PackageIndex) -> str:
     layers = [name for name in LAYERS if name in index.modules]
     layers += [module.name for module in index.children(top) if module.name not in layers]
     link = index.link(top)
-    rows = [f"| {{py:obj}}`{item.name} <{item.full}>` | {_cell(summary(item.doc), link)} |" for item in index.exports(top)]
+    rows = [
+        f"| {{py:obj}}`{item.name} <{item.full}>` | {_cell(summary(item.doc), link)} |" for item in index.exports(top)
+    ]
     layer_rows = [
-        f"| [{name}]({index.modules[name].page}.md) | {_cell(summary(index.modules[name].doc), link)} |" for name in layers
+        f"| [{name}]({index.modules[name].page}.md) | {_cell(summary(index.modules[name].doc), link)} |"
+        for name in layers
     ]
     toc = [f"{name} <{index.modules[name].page}>" for name in layers]
     return "\n".join(
@@ -61,12 +62,18 @@ def _module_page(index: PackageIndex, module: Module) -> str:
     if module.is_package:
         exported = [item for item in index.exports(module) if item.module is not module]
         if exported:
-            rows = [f"| {{py:obj}}`{item.name} <{item.full}>` | {_cell(summary(item.doc), link)} |" for item in exported]
-            parts.append("\n".join([f"From `{module.full}` one imports", "", "| name | what it does |\n|---|---|", *rows]))
+            rows = [
+                f"| {{py:obj}}`{item.name} <{item.full}>` | {_cell(summary(item.doc), link)} |" for item in exported
+            ]
+            parts.append(
+                "\n".join([f"From `{module.full}` one imports", "", "| name | what it does |\n|---|---|", *rows])
+            )
     parts += [_item(item, link) for item in index.of(module)]
     below = index.children(module) if module.is_package else []
     if below:
-        rows = [f"| [{child.name}](/reference/{child.page}.md) | {_cell(summary(child.doc), link)} |" for child in below]
+        rows = [
+            f"| [{child.name}](/reference/{child.page}.md) | {_cell(summary(child.doc), link)} |" for child in below
+        ]
         parts.append("\n".join(["## Files", "", "| file | what it is about |\n|---|---|", *rows]))
         parts.append(_toctree([f"{child.name.rsplit('.', 1)[-1]} </reference/{child.page}>" for child in below]))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -79,7 +86,9 @@ def _item(item: Item, link: object) -> str:
         return _directive("py:function", f"{item.name}{_signature(node)}", module, [where, markdown(item.doc, link)])
     if isinstance(node, ast.ClassDef):
         members = [text for member in node.body if (text := _member(member, link))]
-        return _directive("py:class", f"{item.name}{_fields(node)}", module, [where, markdown(item.doc, link), *members])
+        return _directive(
+            "py:class", f"{item.name}{_fields(node)}", module, [where, markdown(item.doc, link), *members]
+        )
     return _directive("py:data", item.name, module, [where, inline(item.doc, link), _value(node)])
 
 
@@ -121,7 +130,9 @@ def _fields(node: ast.ClassDef) -> str:
         if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name) and member.target.id[0] != "_":
             default = "" if member.value is None else ast.unparse(member.value)
             default = "..." if default.startswith("field(") else default
-            fields.append(f"{member.target.id}: {ast.unparse(member.annotation)}" + (f" = {default}" if default else ""))
+            fields.append(
+                f"{member.target.id}: {ast.unparse(member.annotation)}" + (f" = {default}" if default else "")
+            )
     return f"({', '.join(fields)})"
 
 

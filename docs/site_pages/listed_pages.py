@@ -22,7 +22,9 @@ def notebook_page(folder: Path) -> str:
     for path in sorted((folder / "src").glob("[0-9][0-9]_*.py")):
         head = path.read_text(encoding="utf-8").split("# %%\n", 1)[0]
         title = re.search(r"^# # (.+)$", head, re.MULTILINE)[1]
-        question = " ".join(re.search(r"^# \*\*(.+?)\*\*$", head, re.MULTILINE | re.DOTALL)[1].replace("\n#", "").split())
+        question = " ".join(
+            re.search(r"^# \*\*(.+?)\*\*$", head, re.MULTILINE | re.DOTALL)[1].replace("\n#", "").split()
+        )
         facts = dict(re.findall(r"^# \| \*\*(.+?)\*\* \| (.+) \|$", head, re.MULTILINE))
         address = f"{REPOSITORY}notebooks/{path.stem}.ipynb"
         rows.append(f"| [{path.stem}]({address}) | {question} | {facts.get('Time and memory', '')} |")
