@@ -39,14 +39,14 @@ def _overview(index: PackageIndex) -> str:
         [
             "# API reference",
             "",
-            "Every public function and class, from its docstring. A layer imports only from the layers above it in this list.",
+            "Every public function and class, from its docstring. A layer imports only from layers above it in this list.",
             "",
             "| layer | what it holds |\n|---|---|",
             *layer_rows,
             "",
             "## The most used names",
             "",
-            "These can be imported from the top, as `from ecgscan_lab import draw_page`. `ecgscan_lab.__version__` is the version.",
+            "These can be imported from the top: `from ecgscan_lab import draw_page`. `ecgscan_lab.__version__` is there, too.",
             "",
             "| name | what it does |\n|---|---|",
             *rows,
@@ -129,7 +129,8 @@ def _fields(node: ast.ClassDef) -> str:
     for member in node.body:
         if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name) and member.target.id[0] != "_":
             default = "" if member.value is None else ast.unparse(member.value)
-            default = "..." if default.startswith("field(") else default
+            if default.startswith("field("):
+                default = "..." if "default" in default else ""
             fields.append(
                 f"{member.target.id}: {ast.unparse(member.annotation)}" + (f" = {default}" if default else "")
             )

@@ -14,9 +14,11 @@ def notebook_page(folder: Path) -> str:
     """The learning path: each notebook's title, question, time and goals, from its own first cell."""
     parts = [
         "# The learning path",
-        "Nine notebooks, each runnable alone, from the first page to your own. Each has exercises with hints and folded "
-        "solutions, and ends with what to take away and where it stops. Open one by its Colab or Binder badge, or run all: "
-        "`ecgscan-lab notebooks run --profile smoke`.",
+        _words(
+            """Nine notebooks, each runnable alone, from the first page to your own. Each has exercises with hints and
+            folded solutions, and ends with what to take away and where it stops. Open one by its Colab or Binder badge,
+            or run all: `ecgscan-lab notebooks run --profile smoke`."""
+        ),
     ]
     rows, details = [], []
     for path in sorted((folder / "src").glob("[0-9][0-9]_*.py")):
@@ -59,9 +61,11 @@ def data_page() -> str:
 
     parts = [
         "# Data and checkpoints",
-        "What the package knows of published corpora and weights. Nothing of it is part of the package: "
-        "`ecgscan-lab data fetch NAME` takes it from its publisher and checks every file. *Open* is fetched for you, *manual* is "
-        "fetched by hand, *gated* needs an account, *credentialed* an account and an agreement.",
+        _words(
+            """What the package knows of published corpora and weights. Nothing of it is part of the package:
+            `ecgscan-lab data fetch NAME` takes it from its publisher and checks every file. *Open* is fetched for you,
+            *manual* is fetched by hand, *gated* needs an account, *credentialed* an account and an agreement."""
+        ),
     ]
     for kind, title in (("corpus", "Corpora"), ("checkpoint", "Checkpoints")):
         manifests = [load_manifest(name) for name in manifest_names(kind)]
@@ -97,6 +101,10 @@ def _manifest(manifest: object) -> str:
     lines.append(f"- **Cite**: {_text(fields['citation']['text'])}")
     head = f"### {manifest.name}\n\n{_text(manifest.title)}, {manifest.version}. {_text(fields['description'])}"
     return head + "\n\n" + "\n".join(lines)
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _text(text: str) -> str:

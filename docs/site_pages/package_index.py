@@ -120,8 +120,26 @@ class PackageIndex:
 
     def exports(self, package: Module) -> list[Item]:
         """What a folder's `__init__` offers, as items, in its order."""
-        names = [*package.literal_names("__all__"), *(package.literal_names("_HOME"))]
-        return [item for name in dict.fromkeys(names) if (item := self.find(name, package)) is not None]
+        names = dict.fromkeys([*package.literal_names("__all__"), *package.literal_names("_HOME")])
+        found = (self._followed(name, package) or self.find(name, package) for name in names)
+        return [item for item in found if item is not None]
+
+    def _followed(self, name: str, module: Module) -> Item | None:
+        """What a module imports, or says that it would import, under a name: the item where it is defined."""
+        if f"{module.full}.{name}" in self.items:
+            return self.items[f"{module.full}.{name}"]
+        for node in ast.walk(module.tree):
+            source = None
+            if isinstance(node, ast.ImportFrom) and name in [alias.name for alias in node.names]:
+                source = node.module
+            elif isinstance(node, ast.Dict):
+                texts = {ast.unparse(key): value for key, value in zip(node.keys, node.values, strict=True) if key}
+                value = texts.get(repr(name))
+                source = value.value if isinstance(value, ast.Constant) else None
+            there = self.modules.get(str(source).removeprefix(f"{PACKAGE}."))
+            if there is not None and there is not module:
+                return self._followed(name, there)
+        return None
 
     def find(self, name: str, near: Module) -> Item | None:
         """The one item that `name` (perhaps with its file: `gram.gram_loss`) can mean, seen from a module."""
