@@ -73,7 +73,11 @@ def fetch_folder_from_hub(
 def _explained(error: Exception, file: str, manifest: str | None) -> EcgScanLabError:
     from huggingface_hub import errors as hub
 
-    terms = "" if manifest is None else f"; see data_manifests/{manifest}.json"
+    terms = (
+        ""
+        if manifest is None
+        else f"; the licence and the publisher's own page stand in data_manifests/{manifest}.json"
+    )
     what = {"file": file, "field": "weights"}
     by_hand = "or download it elsewhere and pass its path as `weights`" + terms
     if isinstance(error, hub.GatedRepoError):

@@ -111,7 +111,8 @@ class LeakageReport:
     def __str__(self) -> str:
         """The report in lines of plain text."""
         held = ", ".join(f"{count:,} of {name}" for name, count in self.records.items())
-        lines = [f"{held}: {'nothing' if self.clean else 'something'} is in two splits ({self.seconds:.1f} s)"]
+        where = "two splits" if len(self.records) == 1 else "two corpora or splits"
+        lines = [f"{held}: {'nothing' if self.clean else 'something'} is in {where} ({self.seconds:.1f} s)"]
         lines += [f"  corpora: {sentence}" for sentence in self.corpora]
         for name, shared in self.patients.items():
             if shared:
