@@ -67,9 +67,8 @@ class Weights:
         return cls(alpha=0.1, theta=0.05, beta=1.0, w_rule=0.1)
 
     def __post_init__(self) -> None:
-        amounts = ("alpha", "theta", "beta", "w_rule", "w_violation", "w_correlation", "w_spectral", "hidden_weight")
-        amounts = (*amounts, "w_statement")
-        for name in amounts:
+        amounts = "alpha theta beta w_rule w_violation w_correlation w_spectral hidden_weight w_statement"
+        for name in amounts.split():
             if not 0 <= getattr(self, name) < math.inf:
                 raise ArgumentError(f"{name} is {getattr(self, name)}", field=name, expected="a finite number >= 0")
         check_label_smoothing(self.label_smoothing)
