@@ -149,9 +149,13 @@ def run_all(page, lab, name):
         timeout=120_000,
     )
     page.set_default_timeout(PATIENCE_S * 1000)
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells').then(ok => window.ran = [ok]) }")
+    page.evaluate(
+        "() => { window.jupyterapp.commands.execute('notebook:run-all-cells').then(ok => window.ran = [ok]) }"
+    )
     page.wait_for_function("() => window.ran", timeout=PATIENCE_S * 1000)
-    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'")
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+    )
 
 
 def first_control(page):
