@@ -145,7 +145,7 @@ def _shell_name() -> str:
 
 
 def _style_figures() -> None:
-    """Crisp inline figures on a white ground, in colours that colour-blind readers can tell apart (`plots.figure.PALETTE`)."""
+    """Crisp inline figures on a white ground, in the colours of `plots.figure.PALETTE`."""
     import matplotlib as mpl
     from cycler import cycler
 

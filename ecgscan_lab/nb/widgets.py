@@ -325,11 +325,17 @@ def _row(widget: Any) -> Any:
     if not isinstance(widget, (ipywidgets.IntSlider, ipywidgets.FloatSlider)):
         return widget
     kind = ipywidgets.BoundedIntText if isinstance(widget, ipywidgets.IntSlider) else ipywidgets.BoundedFloatText
-    label_width = widget.style.description_width
+    label_em = widget.style.description_width
     number = kind(
-        value=widget.value, min=widget.min, max=widget.max, step=widget.step, description=widget.description,
-        continuous_update=False, style={"description_width": label_width}, layout={"width": f"calc({label_width} + 6em)"},
-    )  # fmt: skip
+        value=widget.value,
+        min=widget.min,
+        max=widget.max,
+        step=widget.step,
+        description=widget.description,
+        continuous_update=False,
+        style={"description_width": label_em},
+        layout={"width": f"calc({label_em} + 6em)"},
+    )
     widget.description, widget.layout.width = "", "18em"
     ipywidgets.link((widget, "value"), (number, "value"))
     return ipywidgets.HBox([number, widget], layout={"flex_flow": "row wrap"})

@@ -172,8 +172,8 @@ def plot_dragged_lead(
         )
     return describe(
         figure,
-        f"Six limb leads over {duration_s:g} s: recorded (broad, bright blue), with {lead} dragged by {drag_mv:g} mV in "
-        f"the middle third (vermillion), and as the projection {method!r} returns them (dashed black). The largest "
+        f"Six limb leads over {duration_s:g} s: recorded (broad, bright blue), with {lead} dragged by {drag_mv:g} mV "
+        f"in the middle third (vermillion), and as the projection {method!r} returns them (dashed black). The largest "
         f"broken law goes from {broken_mv[0]:.2f} to {broken_mv[1]:.2f} mV, the root mean square error from "
         f"{error_mv[0]:.3f} to {error_mv[1]:.3f} mV.",
     )

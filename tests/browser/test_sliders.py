@@ -1,4 +1,4 @@
-"""A reader with a keyboard, in a real browser: open a notebook in JupyterLab, run it, move a slider, see the figure move.
+"""A reader with a keyboard, in a real browser: a notebook in JupyterLab is run, and a slider moves its figure.
 
     ECGSCAN_BROWSER=1 python -m pytest tests/browser
 
