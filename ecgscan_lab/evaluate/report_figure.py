@@ -95,12 +95,10 @@ def _mark(row: _Row, x: object, y: float) -> list[str]:
         f'<text x="{_LEFT + _WIDTH + 12}" y="{y + 4}" fill="{_INK}"{weight}>{row.auroc:.1f}</text>',
     ]
     if row.low is not None and row.high is not None:
-        drawn.append(
-            f'<path d="M{x(row.low):.1f} {y}H{x(row.high):.1f}" stroke="{color}" stroke-width="3" opacity="0.55"/>'
-        )
+        drawn.append(f'<path d="M{x(row.low):.1f} {y}H{x(row.high):.1f}" stroke="{color}" stroke-width="3"/>')
     drawn.append(_dot(row.group, _own(row), at, y, color))
     if row.comparable == APART:
-        return ['<g opacity="0.45">', *drawn, "</g>"]
+        return ['<g opacity="0.65">', *drawn, "</g>"]
     return drawn
 
 

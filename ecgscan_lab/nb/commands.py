@@ -32,6 +32,9 @@ def add_notebooks_verb(
     actions = notebooks.add_subparsers(required=True, metavar="ACTION", dest="action")
     build = actions.add_parser("build", parents=[common], help="notebooks from their sources in src/")
     check = actions.add_parser("check", parents=[common], help="exit with 1 when a notebook is stale")
+    check.add_argument(
+        "--executed", type=Path, metavar="FOLDER", help="look for what readers would miss in what `run` left there"
+    )
     every = actions.add_parser("run", parents=[common], help="run notebooks in parallel, and show them in a gallery")
     every.add_argument("--only", nargs="+", default=(), metavar="NN", help="only those whose names begin so: 02 07")
     sweep = actions.add_parser("sweep", parents=[common], help="run one over a grid of parameters, collect a table")
@@ -125,8 +128,15 @@ def _build(args: argparse.Namespace, say: Say) -> int:
 
 
 def _check(args: argparse.Namespace, say: Say) -> int:
+    from ecgscan_lab.nb.accessibility import check_folder
     from ecgscan_lab.nb.build import stale_notebooks
 
+    if args.executed is not None:
+        found = check_folder(args.executed)
+        for finding in found:
+            sys.stderr.write(f"{finding}\n")
+        say(f"{len(found)} findings in {args.executed}")
+        return 1 if found else 0
     stale = stale_notebooks(args.folder or "notebooks")
     for path in stale:
         sys.stderr.write(f"stale: {path} (ecgscan-lab notebooks build)\n")

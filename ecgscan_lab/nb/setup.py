@@ -145,14 +145,15 @@ def _shell_name() -> str:
 
 
 def _style_figures() -> None:
-    """Crisp inline figures on a white ground, in colours that colour-blind readers can tell apart (Okabe and Ito)."""
+    """Crisp inline figures on a white ground, in the colours of `plots.figure.PALETTE`."""
     import matplotlib as mpl
     from cycler import cycler
 
-    palette = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
+    from ecgscan_lab.plots.figure import PALETTE
+
     mpl.rcParams.update(
         {
-            "axes.prop_cycle": cycler(color=palette),
+            "axes.prop_cycle": cycler(color=PALETTE),
             "axes.spines.right": False,
             "axes.spines.top": False,
             "figure.constrained_layout.use": True,

@@ -134,7 +134,7 @@ class FigurePanel:
 
     Attributes:
         widgets: parameter -> its ipywidgets widget; setting `.value` redraws, which is how it is tested without a
-            browser.
+            browser. A slider stands beside a box with the same number, which carries its label.
         picture: the HTML widget that holds the picture with its alt text, or the message of an error.
         box: all of it, to display.
 
@@ -151,7 +151,8 @@ class FigurePanel:
         for widget in self.widgets.values():
             widget.observe(self._redraw, names="value")
         self._redraw()
-        self.box = _ipywidgets().VBox([*self.widgets.values(), self.picture])
+        rows = [_row(widget) for widget in self.widgets.values()]
+        self.box = _ipywidgets().VBox([*rows, self.picture])
 
     def values(self) -> dict[str, Any]:
         """Where the controls stand."""
@@ -315,7 +316,29 @@ def _widget(control: Control, label_em: float) -> Any:
     limits = {"min": control.low, "max": control.high, "step": control.step, "value": control.start}
     whole = all(float(number).is_integer() and isinstance(number, int) for number in limits.values())
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
-    return kind(**limits, description=control.label, continuous_update=False, **wide)
+    return kind(**limits, description=control.label, continuous_update=False, readout=False, **wide)
+
+
+def _row(widget: Any) -> Any:
+    """A control as it is laid out: a slider's handle has no name for screen readers, so a labelled number leads it."""
+    ipywidgets = _ipywidgets()
+    if not isinstance(widget, (ipywidgets.IntSlider, ipywidgets.FloatSlider)):
+        return widget
+    kind = ipywidgets.BoundedIntText if isinstance(widget, ipywidgets.IntSlider) else ipywidgets.BoundedFloatText
+    label_em = widget.style.description_width
+    number = kind(
+        value=widget.value,
+        min=widget.min,
+        max=widget.max,
+        step=widget.step,
+        description=widget.description,
+        continuous_update=False,
+        style={"description_width": label_em},
+        layout={"width": f"calc({label_em} + 6em)"},
+    )
+    widget.description, widget.layout.width = "", "18em"
+    ipywidgets.link((widget, "value"), (number, "value"))
+    return ipywidgets.HBox([number, widget], layout={"flex_flow": "row wrap"})
 
 
 def _checked_label(label: str) -> str:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.plots.figure import FAINT, MARKERS, MUTED, PALETTE, describe, style
+from ecgscan_lab.plots.figure import FAINT, INK, MARKERS, MUTED, PALETTE, describe, style
+from ecgscan_lab.plots.legibility import BACKDROP
 
 CHANCE = 50.0
 
@@ -53,13 +54,13 @@ def plot_auroc_bars(
             k = groups.index(group)
             y = labels.index(label) + (k - (len(groups) - 1) / 2) * 0.62 / len(groups)
             color = PALETTE[k % len(PALETTE)]
-            axes.plot([low, high], [y, y], color=color, linewidth=2.6, alpha=0.55, solid_capstyle="round")
+            axes.plot([low, high], [y, y], color=color, linewidth=2.2, solid_capstyle="round")
             axes.plot(auroc, y, MARKERS[k % len(MARKERS)], color=color, markersize=6.5, label=group)
             axes.annotate(
-                f"{auroc:.1f}", (1.015, y), xycoords=("axes fraction", "data"), va="center", color=color, fontsize=9
+                f"{auroc:.1f}", (1.015, y), xycoords=("axes fraction", "data"), va="center", color=INK, fontsize=9
             )
         for y in range(1, len(labels)):
-            axes.axhline(y - 0.5, color=FAINT, linewidth=0.7)
+            axes.axhline(y - 0.5, color=FAINT, linewidth=0.7, gid=BACKDROP)
         axes.grid(axis="x")
         if near_chance:
             axes.axvline(CHANCE, color=MUTED, linestyle=":", linewidth=1.4)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.plots.figure import BLUE, FAINT, INK, MUTED, PALETTE, VERMILLION, describe, style
+from ecgscan_lab.plots.legibility import BACKDROP
 
 if TYPE_CHECKING:
     from ecgscan_lab.compare.result import Comparison, Difference
@@ -90,10 +91,10 @@ def _draw_panel(axes: Axes, differences: Sequence[Difference | None], better: in
         clear = d.verdict not in (NO_DIFFERENCE, "not known")
         colour = MUTED if not clear or not better else BLUE if d.verdict == "better" else VERMILLION
         if math.isfinite(d.low):
-            axes.plot([d.low, d.high], [y, y], color=colour, linewidth=2.4, alpha=0.6, solid_capstyle="round")
+            axes.plot([d.low, d.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round")
         axes.plot(d.difference, y, "o", color=colour, markersize=7, markerfacecolor=colour if clear else "white")
     for y in range(1, len(differences)):
-        axes.axhline(y - 0.5, color=FAINT, linewidth=0.7)
+        axes.axhline(y - 0.5, color=FAINT, linewidth=0.7, gid=BACKDROP)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -171,7 +172,7 @@ def plot_sphere(
             axes = figure.add_subplot(n_rows, columns, k + 1, projection="mollweide")
             for i in joined:
                 for arc in _arcs(a[i], b[i]):
-                    axes.plot(*arc, color=MUTED, linewidth=0.7, alpha=0.7)
+                    axes.plot(*arc, color=MUTED, linewidth=0.7)
             axes.scatter(*_angles(b), s=26, facecolors="none", edgecolors=colours, linewidths=1.1)
             axes.scatter(*_angles(a), s=14, c=colours)
             axes.set_title(name)

@@ -16,7 +16,7 @@ from ecgscan_lab.errors import ArgumentError, LeadError
 from ecgscan_lab.leads import LEADS, LIMB_LEADS, LimbProjection, derive_limb_leads, limb_law_residuals
 from ecgscan_lab.leads.hypotheses import Story, law_snr_db, limb_moments
 from ecgscan_lab.leads.laws import project_limb_leads
-from ecgscan_lab.plots.figure import BLUE, FAINT, INK, MARKERS, MUTED, PALETTE, SKY, VERMILLION, describe, style
+from ecgscan_lab.plots.figure import AZURE, BLUE, FAINT, INK, MARKERS, MUTED, PALETTE, SKY, VERMILLION, describe, style
 from ecgscan_lab.types import EcgRecord
 
 AXIS_DEG = {"I": 0.0, "II": 60.0, "III": 120.0, "aVR": -150.0, "aVL": -30.0, "aVF": 90.0}
@@ -42,7 +42,7 @@ def plot_derived_leads(record: EcgRecord, duration_s: float = 4.0, title: str | 
         rows = figure.subplots(6, 1, sharex=True)
         for k, (axes, lead) in enumerate(zip(rows, LIMB_LEADS, strict=True)):
             measured = k < 2
-            axes.plot(seconds, limb[k], color=BLUE if measured else SKY, linewidth=1.3 if measured else 3.2)
+            axes.plot(seconds, limb[k], color=BLUE if measured else AZURE, linewidth=1.3 if measured else 3.2)
             if not measured:
                 axes.plot(seconds, derived[k], color=INK, linewidth=1.2, linestyle=_DASH)
             note = "taken as measured" if measured else f"from I and II, off by {rms_uv[k]:.2g} µV"
@@ -56,7 +56,7 @@ def plot_derived_leads(record: EcgRecord, duration_s: float = 4.0, title: str | 
     return describe(
         figure,
         f"Six limb leads over {seconds[-1]:.1f} s. I and II (blue) are taken as measured; over III, aVR, aVL and aVF "
-        f"(broad, light blue) lies what I and II give (dashed black). Root mean square difference in µV: {off}.",
+        f"(broad, bright blue) lies what I and II give (dashed black). Root mean square difference in µV: {off}.",
     )
 
 
@@ -153,7 +153,7 @@ def plot_dragged_lead(
         panels = figure.subplots(3, 2, sharex=True)
         # Down the left I, II, III; down the right aVR, aVL, aVF.
         for k, (axes, name) in enumerate(zip(panels.T.ravel(), LIMB_LEADS, strict=True)):
-            axes.plot(seconds, limb[k], color=SKY, linewidth=3.2, label="recorded")
+            axes.plot(seconds, limb[k], color=AZURE, linewidth=3.2, label="recorded")
             axes.plot(seconds, dragged[k], color=VERMILLION, linewidth=1.3, label="dragged")
             axes.plot(seconds, returned[k], color=INK, linewidth=1.3, linestyle=_DASH, label="returned")
             _lead_row(axes, name, seconds)
@@ -172,8 +172,8 @@ def plot_dragged_lead(
         )
     return describe(
         figure,
-        f"Six limb leads over {duration_s:g} s: recorded (broad, light blue), with {lead} dragged by {drag_mv:g} mV in "
-        f"the middle third (vermillion), and as the projection {method!r} returns them (dashed black). The largest "
+        f"Six limb leads over {duration_s:g} s: recorded (broad, bright blue), with {lead} dragged by {drag_mv:g} mV "
+        f"in the middle third (vermillion), and as the projection {method!r} returns them (dashed black). The largest "
         f"broken law goes from {broken_mv[0]:.2f} to {broken_mv[1]:.2f} mV, the root mean square error from "
         f"{error_mv[0]:.3f} to {error_mv[1]:.3f} mV.",
     )
@@ -245,7 +245,7 @@ def plot_stories(signal_mv: ArrayLike, leads: Sequence[str] = LEADS, title: str 
         for y, name in enumerate(ranked):
             best, given = y == 0, name == "as it is"
             colour = VERMILLION if given else BLUE if best else MUTED
-            axes.plot([0, scores[name]], [y, y], color=colour, linewidth=1.0, alpha=0.5)
+            axes.plot([0, scores[name]], [y, y], color=colour, linewidth=1.0)
             axes.plot(scores[name], y, MARKERS[1] if given else MARKERS[0], color=colour, markersize=7)
         axes.set_yticks(range(len(ranked)), ranked, fontsize=9)
         axes.tick_params(axis="y", length=0)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.plots.comparison import CHANCE
 from ecgscan_lab.plots.figure import BLUE, INK, MARKERS, MUTED, PALETTE, VERMILLION, describe, style
+from ecgscan_lab.plots.legibility import BACKDROP
 
 _AUROC = "Macro AUROC on test (%)"
 
@@ -61,7 +62,7 @@ def plot_few_labels(
             )
             for at, row in zip(x, line, strict=True):
                 found = [getattr(d, "validation_selected", d.macro_auroc) for d in row.draws] if row.n_draws > 1 else []
-                axes.plot([at] * len(found), found, ".", color=color, markersize=4, alpha=0.6)
+                axes.plot([at] * len(found), found, ".", color=color, markersize=3.5, gid=BACKDROP, alpha=0.6)
             words.append(f"{encoder} " + ", ".join(f"{row.honest:.1f} at {row.percent:g} %" for row in line))
         for k, (name, value) in enumerate((reference or {}).items()):
             axes.axhline(value, color=MUTED, linestyle="--", linewidth=1.2)
@@ -173,7 +174,7 @@ def plot_coverage(
             holds = (rows[:, 0] <= truth) & (truth <= rows[:, 1])
             for y, ((low, high), held) in enumerate(zip(rows[:shown], holds, strict=False)):
                 color, width = (BLUE, 1.6) if held else (VERMILLION, 3.0)
-                axes.plot([low, high], [y, y], color=color, linewidth=width, alpha=0.75 if held else 1.0)
+                axes.plot([low, high], [y, y], color=color, linewidth=width)
                 if not held:
                     axes.plot([low, high], [y, y], "s", color=VERMILLION, markersize=4.5)
             axes.axvline(truth, color=MUTED, linestyle="--", linewidth=1.2)

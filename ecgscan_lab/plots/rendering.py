@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.plots.figure import BLUE, GREEN, INK, ORANGE, VERMILLION, describe, style
+from ecgscan_lab.plots.figure import BLUE, GREEN, INK, PURPLE, VERMILLION, describe, style
 from ecgscan_lab.render import PageSpec, draw_page
 from ecgscan_lab.render.degrade import EFFECTS, PRESETS, sample_effect
 from ecgscan_lab.render.degrade.effects import Framing
@@ -185,15 +185,15 @@ def plot_fit_to_page(
     with style():
         figure = Figure(figsize=(10.0, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(2, 1))
-        left.plot(target, color=INK, linewidth=2.5, alpha=0.35, label="drawn")
+        left.plot(target, color=INK, linewidth=3.0, alpha=0.6, label="drawn")
         chosen = sorted({0, len(seen) // 4, len(seen) // 2, len(seen) - 1})
-        for colour, line, k in zip((ORANGE, VERMILLION, GREEN, BLUE), ("--", "-.", ":", "-"), chosen, strict=False):
+        for colour, line, k in zip((PURPLE, VERMILLION, GREEN, BLUE), ("--", "-.", ":", "-"), chosen, strict=False):
             left.plot(seen[k], line, color=colour, linewidth=1.4, label=f"step {steps[k]}")
-        left.set(xlabel="sample", ylabel="mV", title="From a flat line to the trace")
+        left.set(xlabel="sample", ylabel="voltage (mV)", title="From a flat line to the trace")
         left.legend()
         right.plot(steps, snr_db, "o-", color=BLUE)
         right.axhline(0, color=INK, linewidth=0.8)
-        right.set(xlabel="step", ylabel="SNR in dB", title="0 dB is the flat line")
+        right.set(xlabel="step", ylabel="SNR (dB)", title="0 dB is the flat line")
     shape = " by ".join(map(str, np.asarray(drawn).shape[-2:]))
     return describe(
         figure,

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.plots.comparison import CHANCE
 from ecgscan_lab.plots.figure import FAINT, MARKERS, MUTED, PALETTE, describe, style
+from ecgscan_lab.plots.legibility import BACKDROP
 
 _STRENGTH = "strength (0 none, 1 full)"
 _TITLES = {
@@ -118,7 +119,7 @@ def _draw_dots(axes: Axes, rows: Sequence[Row], clean: Mapping[str, Row], encode
         k = encoders.index(row["encoder"])
         y = names.index(row["name"]) + (k - (len(encoders) - 1) / 2) * 0.5 / len(encoders)
         color = PALETTE[k % len(PALETTE)]
-        axes.plot(row["ci95"], [y, y], color=color, linewidth=2.4, alpha=0.55, solid_capstyle="round")
+        axes.plot(row["ci95"], [y, y], color=color, linewidth=2.2, solid_capstyle="round")
         label = row["encoder"] if row["name"] == names[0] else None
         axes.plot(row["macro_auroc"], y, MARKERS[k % len(MARKERS)], color=color, markersize=6, label=label)
     for encoder in encoders:
@@ -126,7 +127,7 @@ def _draw_dots(axes: Axes, rows: Sequence[Row], clean: Mapping[str, Row], encode
             color = MUTED if len(encoders) == 1 else PALETTE[encoders.index(encoder) % len(PALETTE)]
             axes.axvline(clean[encoder]["macro_auroc"], color=color, linestyle="--", linewidth=1.0)
     for y in range(1, len(names)):
-        axes.axhline(y - 0.5, color=FAINT, linewidth=0.7)
+        axes.axhline(y - 0.5, color=FAINT, linewidth=0.7, gid=BACKDROP)
     axes.set_yticks(range(len(names)), names)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.5, -0.5)

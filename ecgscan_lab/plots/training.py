@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.plots.figure import BLUE, GREEN, INK, MUTED, SKY, VERMILLION, describe, style
+from ecgscan_lab.plots.legibility import BACKDROP
 from ecgscan_lab.train.step_times import STEP_PARTS, StepTimes, step_times, timed_rows
 
 _COLUMNS = 3
@@ -76,7 +77,7 @@ def plot_history(
         for k, name in enumerate(names):
             axes = figure.add_subplot(n_rows, columns, k + 1)
             steps, values = _curve(rows, "train", name)
-            axes.plot(steps, values, color=BLUE, alpha=0.28, linewidth=0.9)
+            axes.plot(steps, values, color=BLUE, alpha=0.28, linewidth=0.9, gid=BACKDROP)
             axes.plot(steps, _running_mean(values, window), color=BLUE, linewidth=1.8, label="train (running mean)")
             steps, values = _curve(rows, "val", name)
             if len(steps):
@@ -132,7 +133,7 @@ def plot_step_times(
         _draw_course(course, timed, times, window)
         handles, labels = course.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(handles), 4))
-        course.set_title(textwrap.fill(times.advice, 84), fontsize=9.5, color=VERMILLION if times.starved else INK)
+        course.set_title(textwrap.fill(times.advice, 84), fontsize=9.5, color=INK)
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return describe(figure, f"Where the time of a training step goes, mean of {times.n_steps} logged steps: {times}")

@@ -59,7 +59,8 @@ def test_controls_follow_the_static_figure_in_a_live_front_end(sent, monkeypatch
     interact_figure(view, **CONTROLS)
     assert sent[0].startswith("A line that rises to 1.0")
     [box] = sent[1:]
-    assert [child.description for child in box.children[:-1]] == ["height (mV)", "kind", "grid"]
+    named = [getattr(child, "children", (child,))[0] for child in box.children[:-1]]
+    assert [widget.description for widget in named] == ["height (mV)", "kind", "grid"]
 
 
 def test_moving_a_control_redraws_the_same_picture_by_the_same_view():
@@ -113,6 +114,22 @@ def test_controls_are_reached_with_the_keyboard_and_draw_on_release():
     assert all(widget.tabbable is not False and not widget.disabled for widget in panel.widgets.values())
     whole = FigurePanel(view, {"height": slider(0, 2, 1, 1, "height (mV)")}).widgets["height"]
     assert type(whole.value) is int
+
+
+@pytest.mark.parametrize(("step", "typed"), [(0.5, 2.0), (1, 2)])
+def test_a_slider_has_a_labelled_number_that_moves_it_and_follows_it(step, typed):
+    panel = FigurePanel(view, {"height": slider(type(step)(0), type(step)(3), type(step)(1), step, "height (mV)")})
+    number, height = panel.box.children[0].children
+    assert height is panel.widgets["height"]
+    assert (number.description, number.min, number.max, number.step) == ("height (mV)", 0, 3, step)
+    number.value = typed
+    assert height.value == typed
+    assert f"rises to {typed} millivolts" in panel.picture.value
+    height.value = type(step)(1)
+    assert number.value == 1
+    number.value = 99
+    assert height.value == 3, "no further than the end"
+    assert type(height.value) is type(step)
 
 
 def test_an_error_at_the_first_values_is_raised(sent):

@@ -1,0 +1,207 @@
+"""A reader with a keyboard, in a real browser: a notebook in JupyterLab is run, and a slider moves its figure.
+
+    ECGSCAN_BROWSER=1 python -m pytest tests/browser
+
+needs the `browser` extra and a Chromium: the one on the path, or ECGSCAN_CHROMIUM. ECGSCAN_SCREENSHOTS names a folder
+for the pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from importlib.util import find_spec
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("ECGSCAN_CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+NOTEBOOKS = ("01", "02", "06", "07")
+PATIENCE_S = 400
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif("ECGSCAN_BROWSER" not in os.environ, reason="set ECGSCAN_BROWSER=1 to open a real browser"),
+    pytest.mark.skipif(find_spec("playwright") is None, reason='no playwright: pip install "ecgscan-lab[browser]"'),
+    pytest.mark.skipif(find_spec("jupyterlab") is None, reason='no JupyterLab: pip install "ecgscan-lab[browser]"'),
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on the path: install one, or set ECGSCAN_CHROMIUM"),
+]
+
+SETTINGS = {
+    "notebook-extension/tracker": {"windowingMode": "none"},  # outputs out of sight are on the page, too
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab of its own over copies of the notebooks, set to the smoke profile: address and token."""
+    folder = tmp_path_factory.mktemp("lab")
+    for name in filter(None, map(source, NOTEBOOKS)):
+        notebook = nbformat.read(name, as_version=4)
+        cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
+        cell.source = cell.source.replace('profile = "quick"', 'profile = "smoke"')
+        assert 'profile = "smoke"' in cell.source
+        nbformat.write(notebook, folder / name.name)
+    settings = tmp_path_factory.mktemp("settings")
+    for name, values in SETTINGS.items():
+        path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(16)
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ECGSCAN_STATIC")}
+    environment |= {
+        "ECGSCAN_PROGRESS": "widget",  # as for somebody who is there
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(tmp_path_factory.mktemp("workspaces")),
+        "JUPYTER_TOKEN": token,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+    }
+    environment.pop("MPLBACKEND", None)
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}",
+        "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", "--LabApp.expose_app_in_browser=True",
+    ]  # fmt: skip
+    if hasattr(os, "getuid") and os.getuid() == 0:
+        command.append("--allow-root")
+    log = folder.parent / "jupyterlab.log"
+    with log.open("w") as lines:
+        server = subprocess.Popen(
+            command, env=environment, stdout=lines, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(address, server, log)
+        yield address, token
+    finally:
+        server.send_signal(signal.SIGTERM)  # the server ends its kernels, then itself
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_a_control_moved_with_the_keyboard_changes_the_figure(number, lab, browser, tmp_path):
+    path = source(number)
+    if path is None:
+        pytest.skip(f"there is no notebook {number} yet")
+    pictures = Path(os.environ.get("ECGSCAN_SCREENSHOTS") or tmp_path)
+    pictures.mkdir(parents=True, exist_ok=True)
+    page = browser.new_page(viewport={"width": 1400, "height": 1300})
+    page.set_default_timeout(60_000)
+    try:
+        run_all(page, lab, path.name)
+        assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').all_inner_texts() == []
+        control, key = first_control(page)
+        panel = control.locator("xpath=ancestor::*[contains(@class, 'widget-vbox')][last()]")
+        panel.scroll_into_view_if_needed()
+        assert nameless(panel) == []
+        before, stood = shown(panel), standing(panel)
+        control.focus()
+        page.screenshot(path=pictures / f"{number}-before.png")
+        control.press(key)
+        wait_until(lambda: shown(panel) != before)
+        assert standing(panel) != stood
+        assert shown(panel).startswith("data:image/png")
+        page.screenshot(path=pictures / f"{number}-after.png")
+    finally:
+        page.close()
+
+
+def source(number):
+    return next(iter(sorted((ROOT / "notebooks").glob(f"{number}_*.ipynb"))), None)
+
+
+def run_all(page, lab, name):
+    """Open a notebook, run all its cells, and wait until its kernel is idle."""
+    address, token = lab
+    page.goto(f"{address}/lab/tree/{name}?token={token}&reset")
+    page.wait_for_function(
+        "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+        timeout=120_000,
+    )
+    page.set_default_timeout(PATIENCE_S * 1000)
+    page.evaluate(
+        "() => { window.jupyterapp.commands.execute('notebook:run-all-cells').then(ok => window.ran = [ok]) }"
+    )
+    page.wait_for_function("() => window.ran", timeout=PATIENCE_S * 1000)
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
+    )
+
+
+def first_control(page):
+    """The first slider's handle; a notebook that has none has a list."""
+    handles = page.locator(".jp-OutputArea .noUi-handle")
+    if handles.count():
+        return handles.first, "ArrowRight"
+    lists = page.locator(".jp-OutputArea .widget-dropdown select")
+    lists.first.wait_for()
+    return lists.first, "ArrowDown"
+
+
+def shown(panel):
+    """Address of the picture that a panel shows, "" while it shows none."""
+    images = panel.locator("img")
+    return images.first.get_attribute("src") or "" if images.count() else ""
+
+
+def standing(panel):
+    """Where the controls of a panel stand."""
+    return panel.locator("input, select").evaluate_all("all => all.map(one => one.value)")
+
+
+def nameless(panel):
+    """Inputs and lists without a label that a screen reader would read."""
+    return panel.locator("input, select").evaluate_all(
+        "all => all.filter(one => ![...(one.labels ?? [])].some(label => label.innerText.trim())"
+        " && !one.getAttribute('aria-label')).map(one => one.outerHTML)"
+    )
+
+
+def wait_until(holds, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "the figure did not change"
+        time.sleep(0.2)
+
+
+def wait_for(address, server, log):
+    """Wait until the server answers."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/login", timeout=5):
+                return
+        except OSError:
+            assert server.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.3)
