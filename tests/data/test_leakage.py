@@ -13,6 +13,7 @@ from ecgscan_lab.data.corpora import load_ptbxl
 from ecgscan_lab.data.leakage import leakage_gate
 from ecgscan_lab.data.leakage import search as searching
 from ecgscan_lab.data.leakage.fingerprints import common_band, unit_spectra
+from ecgscan_lab.data.leakage.report import LeakageReport
 from ecgscan_lab.data.leakage.search import compare_spectra, find_near_pairs
 from ecgscan_lab.data.record_tables import load_table
 from ecgscan_lab.data.store import build_store
@@ -260,3 +261,11 @@ def test_the_known_pairs_of_ptbxl_are_found(ptbxl_dir):
     report = leakage_gate(fine)
     assert {tuple(int(p.record_id[:5]) for p in (pair.first, pair.second)) for pair in report.pairs} == known
     assert {pair.kind for pair in report.pairs} == {"exact"}
+
+
+def test_what_two_corpora_share_is_not_said_of_splits():
+    counts = {"leave_out": {}, "n_compared": 0, "n_verified": 0, "n_still": 0, "seconds": 0.0}
+    both = LeakageReport({"a": 1, "b": 1}, patients={}, pairs=(), corpora=("a holds records of b",), **counts)
+    one = LeakageReport({"a": 1}, patients={}, pairs=(), corpora=(), **counts)
+    assert "something is in two corpora or splits" in str(both)
+    assert "nothing is in two splits" in str(one)
