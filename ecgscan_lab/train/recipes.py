@@ -34,7 +34,7 @@ def tiny() -> Recipe:
 
 
 def quick(n_train: int) -> Recipe:
-    """A small model on two cores within minutes: 8,000 to 34,000 pages.
+    """A small model on two cores within minutes: 6,400 to 34,000 pages.
 
     Args:
         n_train: records to train on.
@@ -199,7 +199,7 @@ def records_for(profile: str, source: str) -> int | None:
 def recipe_for(profile: str, n_train: int) -> Recipe:
     """The recipe of a profile for so many training records.
 
-    `smoke` runs every line of code in seconds and learns next to nothing; `quick` draws 8,000 to 34,000 pages within
+    `smoke` runs every line of code in seconds and learns next to nothing; `quick` draws 6,400 to 34,000 pages within
     minutes on two cores, four a record or more where these bounds allow it; `full` is ten passes of a wider tower over
     larger pages, for a GPU or a night.
 
@@ -221,7 +221,7 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
             n_bootstrap=200,
         )
     if profile == "quick":
-        steps = min(max(4 * n_train, 8_000), 34_000) // 64
+        steps = min(max(4 * n_train, 6_400), 34_000) // 64
         return Recipe(
             "quick", steps=steps, teacher_steps=steps // 2, teacher_batch=64, supervised_steps=int(1.35 * steps)
         )
