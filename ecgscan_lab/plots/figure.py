@@ -90,7 +90,7 @@ def alt_text(figure: Figure) -> str:
     return str(getattr(figure, "alt_text", ""))
 
 
-def to_png(figure: Figure, dpi: int = 110) -> bytes:
+def to_png(figure: Figure, dpi: float = 110) -> bytes:
     """Draw a figure as PNG bytes, with its alt text as the file's description.
 
     >>> to_png(Figure(figsize=(1, 1)))[1:4]

@@ -36,7 +36,7 @@ setup_notebook(threads=1)  # a tiny model learns on one core while another draws
 
 # %% tags=["parameters"]
 data = "synthetic"  # or "ptbxl:FOLDER", or "cohort:FOLDER" for your own records
-n_records = 1000  # None reads all there are
+n_records = 1000  # None reads all there are; "smoke" reads 240
 profile = "quick"  # "smoke" for a test run, "full" for a longer one on a GPU
 seed = 0
 out = "ecgscan-pretraining"
@@ -54,7 +54,7 @@ import torch
 from ecgscan_lab.data import load_cohort
 from ecgscan_lab.train.recipes import lesson, paper, paper_plus
 
-cohort = load_cohort(data, n_records=n_records, seed=seed)
+cohort = load_cohort(data, n_records=240 if profile == "smoke" else n_records, seed=seed)
 recipe = lesson(profile, len(cohort.indices("train")), gpu=torch.cuda.is_available())
 recipe
 
