@@ -93,7 +93,7 @@ def plot_ink(record: EcgRecord, lead: str = "V2", dpi: float = 60.0, width_px: i
         axes.set_yticks(np.arange(top, bottom + 1), minor=True)
         axes.grid(which="minor", color="#DDDDDD", linewidth=0.4)
         axes.plot(line[:, 0], line[:, 1], ".-", color=VERMILLION, markersize=5, linewidth=1.0, label="samples")
-        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x in pixels", ylabel="y in pixels, downwards")
+        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel="x (pixels)", ylabel="y, downwards (pixels)")
         axes.set_title(f"{lead} at {dpi:g} dpi: a pixel is as dark as the share of it that ink covers")
         axes.legend(loc="upper right")
     return describe(

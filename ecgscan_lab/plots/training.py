@@ -90,7 +90,7 @@ def plot_history(
             if k >= len(names) - columns:
                 axes.set_xlabel("Training step")
             if k % columns == 0:
-                axes.set_ylabel("Value")
+                axes.set_ylabel("Value (as logged)")
         handles = {
             label: handle
             for axes in figure.axes

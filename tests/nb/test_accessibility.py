@@ -13,7 +13,8 @@ PLOTLY = "application/vnd.plotly.v1+json"
 PAGE = (
     '<html lang="en"><head><title>Notebooks</title></head><body><h1>Notebooks</h1><h2><a href="a.html">one</a></h2>'
     '<img src="a.png" alt="Twelve leads on pink paper.">'
-    '<a href="b.html"><img src="b.png" alt="Go to the next page"></a><table><tr><th scope="col">name</th></tr><tr><td>one</td></tr></table><h3>more</h3><h2>two</h2></body></html>'
+    '<a href="b.html"><img src="b.png" alt="Go to the next page"></a>'
+    '<table><tr><th scope="col">name</th></tr><tr><td>one</td></tr></table><h3>more</h3><h2>two</h2></body></html>'
 )
 
 
