@@ -153,6 +153,7 @@ def run_all(page, lab, name):
         "() => { window.jupyterapp.commands.execute('notebook:run-all-cells').then(ok => window.ran = [ok]) }"
     )
     page.wait_for_function("() => window.ran", timeout=PATIENCE_S * 1000)
+    assert page.evaluate("() => window.ran[0]") is not False, "a cell failed, or the kernel died"
     page.wait_for_function(
         "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
     )
