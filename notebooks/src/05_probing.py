@@ -101,9 +101,9 @@ def auroc(targets, scores):
 # ## 2. An encoder to judge
 #
 # The weights that come with the package: a small image tower, trained on page, signal and report as the paper trains its
-# large one, on folds 1 to 4 of PTB-XL. It is judged on records that it never saw. The synthetic ones were in no training at
-# all, so they are another place, too; of PTB-XL, validation and test patients are new to it, and so is half of those that the
-# probe is fitted on. Nothing is trained here but probes.
+# large one, and to PTB-XL's labels in words beside it. It saw records of PTB-XL's folds 1 to 7, and nothing synthetic: the
+# default records here are another place, to which nothing was fitted. With `data = "ptbxl:FOLDER"` the probe is fitted on records
+# that the tower knows, and judged on patients that it does not. Nothing is trained here but probes.
 
 # %%
 from ecgscan_lab import load_cohort
@@ -134,7 +134,7 @@ whole = [{"label": r.encoder, "macro_auroc": r.macro_auroc, "ci95": r.ci95} for 
 show(plot_auroc_bars(whole, f"Linear probe of {task}, all labels"))
 
 # %% [markdown]
-# Random weights are worth far more than guessing, and raw pixels more still: a page is drawn in the same way each time, so that a
+# Random weights and raw pixels are worth far more than guessing: a page is drawn in the same way each time, so that a
 # place on it means something. What an encoder is worth is the gap above *them*, not above 50.
 #
 # ## 3. Few labels
