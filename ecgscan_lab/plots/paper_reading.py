@@ -51,7 +51,7 @@ def plot_findings(rows: Sequence[Mapping[str, Any]]) -> Figure:
                 (0.2, row["without"], "|", MUTED),
                 (-0.2, row["having"], "|", VERMILLION),
             ):
-                axes.plot(scores, np.full(len(scores), y + shift), marker, color=colour, markersize=7, alpha=0.5)
+                axes.plot(scores, np.full(len(scores), y + shift), marker, color=colour, markersize=7)
             axes.plot([row["low"], row["high"]], [y, y], color=BLUE, linewidth=4, solid_capstyle="butt")
             axes.plot(row["score"], y, "o", color=INK, markersize=6)
         axes.set_yticks(range(len(rows)), [f"{row['name']}: {row['verdict']}" for row in rows])
