@@ -54,7 +54,7 @@ import torch
 from ecgscan_lab.data import load_cohort
 from ecgscan_lab.train.recipes import lesson, paper, paper_plus
 
-cohort = load_cohort(data, n_records=240 if profile == "smoke" else n_records, seed=seed)
+cohort = load_cohort(data, n_records={"smoke": 240}.get(profile, n_records), seed=seed)
 recipe = lesson(profile, len(cohort.indices("train")), gpu=torch.cuda.is_available())
 recipe
 
