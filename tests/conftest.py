@@ -107,3 +107,18 @@ def _unpack_once(unpack: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             done.touch()
     return target
+
+
+@pytest.fixture(scope="session")
+def ptbxl_statements() -> str:
+    """A small `scp_statements.csv`, in PTB-XL's own columns: eight statements of all tasks."""
+    return """,description,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass
+NORM,normal ECG,1.0,,,NORM,NORM
+IMI,inferior myocardial infarction,1.0,,,MI,IMI
+NST_,non-specific ST changes,1.0,1.0,,STTC,NST_
+1AVB,first degree AV block,1.0,,,CD,_AVB
+LVH,left ventricular hypertrophy,1.0,,,HYP,LVH
+STD_,non-specific ST depression,,1.0,,,
+SR,sinus rhythm,,,1.0,,
+AFIB,atrial fibrillation,,,1.0,,
+"""

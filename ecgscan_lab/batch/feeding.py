@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ecgscan_lab.batch.order import ahead, step_indices
-from ecgscan_lab.batch.plan import PagePlan, cover_pages, draw_plan, sample_pages, shift_signals, shown_by
+from ecgscan_lab.batch.plan import PagePlan, cover_pages, draw_plan, read_signals, sample_pages, shown_by
 from ecgscan_lab.batch.triples import FrozenFeatures, assemble, each_tensor
 from ecgscan_lab.batch.worker import Task, bad_step
 from ecgscan_lab.batch.workers import DrawingProcesses
@@ -156,7 +156,7 @@ def _draw_here(
     data: TrainingData, frozen: FrozenFeatures, plan: PagePlan, seed: int, task: Task, device: torch.device
 ) -> Made:
     started = time.perf_counter()
-    signals_mv = shift_signals(plan, data.read_signals_mv(task.indices), task.indices, seed, task.epoch)
+    signals_mv = read_signals(data, plan, task.indices, seed, task.epoch)
     images, visible = draw_plan(plan, signals_mv, data.fs_hz, task.indices, seed, task.epoch)
     draw_s = time.perf_counter() - started
     batch = assemble(frozen, task.indices, torch.from_numpy(images), torch.from_numpy(signals_mv), visible)
@@ -169,7 +169,7 @@ def _draw_on_device(
     from ecgscan_lab.render.tensors import draw_batch, prepare_pages
 
     started = time.perf_counter()
-    signals_mv = shift_signals(plan, data.read_signals_mv(task.indices), task.indices, seed, task.epoch)
+    signals_mv = read_signals(data, plan, task.indices, seed, task.epoch)
     pages = sample_pages(plan, task.indices, seed, task.epoch)[0]
     visible = shown_by(plan, pages, data.fs_hz, signals_mv.shape[-1])
     signals = torch.from_numpy(signals_mv)

@@ -19,6 +19,7 @@ from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.renderer import draw_pages
 from ecgscan_lab.render.segments import visible_samples
 from ecgscan_lab.render.variation import sample_layout, sample_page
+from ecgscan_lab.types import TrainingData
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ class PagePlan:
         """The page before it is varied."""
         return self.page if isinstance(self.page, PageSpec) else _named(self.page)
 
+    @property
+    def one_layout(self) -> bool:
+        """Whether all pages show the same samples."""
+        return self.vary != "layout" and not self.layout_share
+
     def plain(self) -> PagePlan:
         """The same page, neither varied nor degraded: what validation sees."""
         return PagePlan(size=self.size, page=self.page, vary="none", degrade="clean")
@@ -175,6 +181,19 @@ def sample_pages(
             befall = None
         params.append(None if befall is None else sample_params(befall, plan.degrade, strength))
     return pages, params
+
+
+def read_signals(data: TrainingData, plan: PagePlan, indices: np.ndarray, seed: int | None, epoch: int) -> np.ndarray:
+    """The signals that the pages of some records show, which are also what a decoder has to give back.
+
+    Args:
+        data: the records.
+        plan, indices, seed, epoch: as in `sample_pages`.
+
+    Returns:
+        float32 `[batch, 12, time]` in mV.
+    """
+    return shift_signals(plan, data.read_signals_mv(indices), indices, seed, epoch)
 
 
 def shift_signals(
@@ -262,7 +281,7 @@ def draw_plan(
 
 def shown_by(plan: PagePlan, pages: Sequence[PageSpec], fs_hz: float, n_samples: int) -> np.ndarray:
     """Which samples each page shows: bool `[page, 12, time]`; pages that differ in looks alone share one mask."""
-    if plan.vary == "layout" or (plan.layout_share and any(page is not plan.spec for page in pages)):
+    if not plan.one_layout:
         return np.stack([visible_samples(page, fs_hz, n_samples) for page in pages])
     one = visible_samples(plan.spec, fs_hz, n_samples)
     return np.broadcast_to(one, (len(pages), *one.shape))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgscan_lab.batch.plan import PagePlan, draw_plan, shift_signals
+from ecgscan_lab.batch.plan import PagePlan, draw_plan, read_signals
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.types import TrainingData, TripleBatch
 
@@ -72,7 +72,7 @@ def draw_images(
         uint8 `[batch, 3, height, width]`.
     """
     plan = as_plan(plan)
-    signals_mv = shift_signals(plan, data.read_signals_mv(indices), indices, seed, epoch)
+    signals_mv = read_signals(data, plan, indices, seed, epoch)
     return torch.from_numpy(draw_plan(plan, signals_mv, data.fs_hz, indices, seed, epoch)[0])
 
 
@@ -91,7 +91,7 @@ def make_batch(
     Args and sizes as in `draw_images`; `device` is where the tensors go.
     """
     plan = as_plan(plan)
-    signals_mv = shift_signals(plan, data.read_signals_mv(indices), indices, seed, epoch)
+    signals_mv = read_signals(data, plan, indices, seed, epoch)
     images, visible = draw_plan(plan, signals_mv, data.fs_hz, indices, seed, epoch)
     batch = assemble(frozen, indices, torch.from_numpy(images), torch.from_numpy(signals_mv), visible)
     return each_tensor(batch, lambda tensor: tensor.to(device), but=("index",))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ecgscan_lab.batch.plan import PagePlan, draw_plan, shift_signals
+from ecgscan_lab.batch.plan import PagePlan, draw_plan, read_signals
 from ecgscan_lab.errors import EcgScanLabError, FeedError
 from ecgscan_lab.types import TrainingData
 
@@ -108,9 +108,7 @@ def work(connection: Connection, job: Job) -> None:
 def _draw_into_slot(job: Job, memory: memoryview, task: Task, slot: int) -> None:
     images, signals_mv, masks = job.slots.arrays(memory, slot)
     if job.data is not None:
-        signals_mv[:] = job.data.read_signals_mv(task.indices)
-    if job.plan.time_shift:
-        signals_mv[:] = shift_signals(job.plan, signals_mv, task.indices, job.seed, task.epoch)
+        signals_mv[:] = read_signals(job.data, job.plan, task.indices, job.seed, task.epoch)
     _, visible = draw_plan(job.plan, signals_mv, job.fs_hz, task.indices, job.seed, task.epoch, out=images, n_threads=1)
     if job.slots.masks:
         masks[:] = visible

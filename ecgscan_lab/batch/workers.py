@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ecgscan_lab.batch.plan import PagePlan
+from ecgscan_lab.batch.plan import PagePlan, read_signals
 from ecgscan_lab.batch.worker import Job, Slots, Task, bad_step, work
 from ecgscan_lab.errors import FeedError
 from ecgscan_lab.render.segments import visible_samples
@@ -45,7 +45,7 @@ class DrawingProcesses:
         self, data: TrainingData, plan: PagePlan, seed: int, workers: int, batch: int, patience_s: float
     ) -> None:
         self._local = data if isinstance(data, Cohort) else None  # in memory already: one copy, here
-        self._mask = None if plan.vary == "layout" else visible_samples(plan.spec, data.fs_hz, data.n_samples)
+        self._mask = visible_samples(plan.spec, data.fs_hz, data.n_samples) if plan.one_layout else None
         self._slots = Slots(AHEAD * workers, batch, plan.size, data.n_samples, masks=self._mask is None)
         self._facts = (None if self._local is not None else data, plan, seed, float(data.fs_hz))
         self._workers, self._patience_s = workers, patience_s
@@ -99,7 +99,8 @@ class DrawingProcesses:
         number = min(range(self._workers), key=lambda k: len(self._queues[k]))
         slot = self._free.pop()
         if self._local is not None:
-            self._signals[task.step] = self._local.read_signals_mv(task.indices)
+            _, plan, seed, _ = self._facts
+            self._signals[task.step] = read_signals(self._local, plan, task.indices, seed, task.epoch)
             self._slots.arrays(self._memory, slot)[1][:] = self._signals[task.step]
         self._queues[number][task.step] = (task, slot, time.monotonic())
         try:

@@ -170,7 +170,7 @@ def evaluate_encoders(
     probes: dict[str, ProbeTable] = {}
     for task in asked:
         with _stage(f"probe {task}", seconds, say):
-            probed = _probe(features, cohort, task, protocol, fractions, draws, n_bootstrap, notes)
+            probed = probe_task(features, cohort, task, protocol, fractions, draws, n_bootstrap, notes)
         if probed is not None:
             probes[task] = probed
     if not probes:
@@ -247,7 +247,7 @@ def _embed(
     return features, FeatureTable(table.ids, next(iter(features.values())), provenance, table.info)
 
 
-def _probe(
+def probe_task(
     features: Mapping[str, np.ndarray],
     cohort: Cohort,
     task: str,
@@ -256,16 +256,29 @@ def _probe(
     draws: int,
     n_bootstrap: int,
     notes: list[str],
+    positions: np.ndarray | None = None,
 ) -> ProbeTable | None:
-    """The table of a task; a fraction that its records cannot answer is left out and noted."""
-    rows = labelled(cohort, task)
+    """Probe encoders on one task; a fraction that its records cannot answer is left out and noted.
+
+    Args:
+        features: encoder -> `[n, dim]`, of the records at `positions`.
+        cohort, task, protocol, fractions, draws, n_bootstrap: as in `evaluate_encoders`.
+        notes: a sentence about each fraction that is left out is added here.
+        positions: int `[n]`; None is the whole cohort.
+
+    Returns:
+        The table, rows in the order of `features`; None when no fraction could be answered.
+    """
+    positions = np.arange(len(cohort)) if positions is None else positions
+    some = np.flatnonzero(np.isin(positions, labelled(cohort, task)))
+    rows = positions[some]
     split = np.array([record.split for record in cohort.records])[rows]
     judged: list[ProbeTable] = []
     for percent in fractions:
         try:
             judged.append(
                 probe_fractions(
-                    {name: x[rows] for name, x in features.items()}, cohort.targets(task)[rows], split,
+                    {name: x[some] for name, x in features.items()}, cohort.targets(task)[rows], split,
                     cohort.patients[rows], protocol=protocol, fractions=[percent], seeds=draws,
                     class_names=cohort.tasks[task], n_bootstrap=n_bootstrap,
                 )

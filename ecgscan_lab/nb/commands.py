@@ -156,10 +156,7 @@ def _run(args: argparse.Namespace, say: Say) -> int:
     outcomes = run_notebooks(
         jobs,
         out,
-        workers=args.workers,
-        timeout_s=args.timeout,
-        max_memory_mb=args.max_memory_mb,
-        on_outcome=lambda outcome: say(outcome_line(outcome)),
+        **_how_to_run(args, say),
     )
     facts = {"profile": args.profile, "seconds": round(time.perf_counter() - started, 2), "command": _command(args)}
     write_results(out / "results.json", {**facts, "notebooks": [outcome.as_dict() for outcome in outcomes]})
@@ -187,10 +184,7 @@ def _sweep(args: argparse.Namespace, say: Say) -> int:
         grid,
         out,
         shared,
-        workers=args.workers,
-        timeout_s=args.timeout,
-        max_memory_mb=args.max_memory_mb,
-        on_outcome=lambda outcome: say(outcome_line(outcome)),
+        **_how_to_run(args, say),
     )
     for line in table_lines(rows):
         say(line)
@@ -201,6 +195,16 @@ def _sweep(args: argparse.Namespace, say: Say) -> int:
     say(f"{'table':<10}{out / 'sweep.csv'}")
     say(f"{'gallery':<10}{index}")
     return _status(outcomes)
+
+
+def _how_to_run(args: argparse.Namespace, say: Say) -> dict[str, Any]:
+    """Options of `run_notebooks` that `run` and `sweep` share."""
+    return {
+        "workers": args.workers,
+        "timeout_s": args.timeout,
+        "max_memory_mb": args.max_memory_mb,
+        "on_outcome": lambda outcome: say(outcome_line(outcome)),
+    }
 
 
 def outcome_line(outcome: Outcome) -> str:

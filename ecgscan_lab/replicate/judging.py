@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,6 @@ import torch
 from ecgscan_lab.batch import FrozenFeatures, PagePlan
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.encoders.signal_features import SignalTower, encode_signals
-from ecgscan_lab.errors import LabelError, SplitError
-from ecgscan_lab.evaluate.judgement import labelled
-from ecgscan_lab.evaluate.probe_table import FractionRow, probe_fractions
 from ecgscan_lab.evaluate.prompt_judgement import retrieval_table
 from ecgscan_lab.evaluate.reconstruction import SPANS, reconstruction_error
 from ecgscan_lab.evaluate.robustness import Condition, conditions, embed_condition, robustness
@@ -138,51 +135,3 @@ def digitised_features(
             say(f"{k + 1:,} of {len(test):,} pages digitised")
     parts.append(encode_signals(tower, read, cohort.fs_hz))
     return np.concatenate([kept, test]), np.concatenate(parts)
-
-
-def probe_tasks(
-    encoder: str,
-    features: np.ndarray,
-    cohort: Cohort,
-    positions: np.ndarray,
-    *,
-    tasks: Sequence[str],
-    fractions: Sequence[float],
-    draws: int,
-    n_bootstrap: int,
-    notes: list[str],
-) -> dict[str, list[FractionRow]]:
-    """Linear probe of one encoder on every task at every label fraction; what cannot be answered is noted.
-
-    Args:
-        encoder: its name.
-        features: `[n, dim]` of the records at `positions`.
-        cohort: the records.
-        positions: int `[n]`.
-        tasks, fractions, draws, n_bootstrap: as in `evaluate_encoders`.
-        notes: sentences about what is left out are added here.
-
-    Returns:
-        task -> rows.
-    """
-    split = np.array([record.split for record in cohort.records])[positions]
-    found: dict[str, list[FractionRow]] = {}
-    for task in tasks:
-        some = np.flatnonzero(np.isin(positions, labelled(cohort, task)))
-        rows = positions[some]
-        for percent in fractions:
-            try:
-                table = probe_fractions(
-                    {encoder: features[some]}, cohort.targets(task)[rows], split[some], cohort.patients[rows],
-                    fractions=[percent], seeds=draws, class_names=cohort.tasks[task], n_bootstrap=n_bootstrap,
-                )  # fmt: skip
-            except (LabelError, SplitError) as error:
-                notes.append(f"{encoder}, {task} at {percent:g} % of labels is left out: {error.what}")
-                continue
-            found.setdefault(task, []).extend(table.rows)
-    return found
-
-
-def plain_rows(rows: Mapping[str, Sequence[FractionRow]]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of `probe_tasks` as plain values."""
-    return {task: [row.as_dict() for row in found] for task, found in rows.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -13,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from ecgscan_lab.batch import FrozenFeatures
+from ecgscan_lab.batch import FrozenFeatures, PagePlan
 from ecgscan_lab.data.corpora import load_ptbxl
+from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.errors import ArgumentError, CheckpointError
 from ecgscan_lab.evaluate.embedding import recipe_page
 from ecgscan_lab.evaluate.feature_table import read_features
-from ecgscan_lab.evaluate.full_evaluation import evaluate_encoders
+from ecgscan_lab.evaluate.full_evaluation import evaluate_encoders, probe_task
 from ecgscan_lab.replicate import figures, judging
-from ecgscan_lab.replicate.stages import Made, Say, Stages, file_sha256, timed
+from ecgscan_lab.replicate.stages import Made, Say, Stages, timed
 from ecgscan_lab.train.frozen_features import frozen_teacher, prepare_frozen
 from ecgscan_lab.train.loop import load_model, pretrain
 from ecgscan_lab.train.recipe import Recipe, recipe_differences
@@ -108,10 +110,11 @@ def replicate_ptbxl(
             "data_sha256": cohort.data_sha256, "folds": folds, "seed": seed, "profile": profile,
             "recipe": chosen.as_dict(),
         }  # fmt: skip
+        identity = json.loads(json.dumps(identity))  # as a file gives it back
         _claim_for(folder, identity)
         counts = ", ".join(f"{len(cohort.indices(name)):,} {name} (folds {_words(folds[name])})" for name in folds)
         say(f"PTB-XL: {counts}; recipe {chosen.name}, seed {seed}")
-        stages = Stages(folder, json.loads(json.dumps(identity)), say, seconds, processor_seconds)
+        stages = Stages(folder, identity, say, seconds, processor_seconds)
         replication = _Replication(folder, cohort, chosen, seed, judging_options or Judging(), stages)
         found = replication.everything()
         values = figures.replicate_values(
@@ -170,7 +173,7 @@ class _Replication:
     def prepare(self) -> Made:
         """Text and teacher features."""
         if self.stages.was_done("prepare"):  # and is not whole any more, or this would not run
-            _remove_files(self.cache)
+            shutil.rmtree(self.cache, ignore_errors=True)
         frozen = self.frozen(self.stages.say)
         home = Path(str(frozen.signal.filename)).parent  # type: ignore[attr-defined]
         return {"n": len(self.cohort)}, sorted(path for path in home.iterdir() if path.is_file())
@@ -207,31 +210,30 @@ class _Replication:
 
     def retrieval(self) -> Made:
         """Page to report, page to signal."""
-        model, _ = load_model(self.checkpoint)
+        model, _ = self.encoder()
         return judging.judge_retrieval(model, self.cohort, self.frozen(), self.features()), []
 
     def reconstruction(self) -> Made:
         """Signals from test pages."""
-        model, facts = load_model(self.checkpoint)
-        return judging.judge_reconstruction(model, self.cohort, self._plan(model, facts)), []
+        model, plan = self.encoder()
+        return judging.judge_reconstruction(model, self.cohort, plan), []
 
     def photo(self) -> Made:
         """Photographed test pages."""
-        model, facts = load_model(self.checkpoint)
         if "superclass" not in self.cohort.tasks:
             return {}, []
+        model, plan = self.encoder()
         found = judging.judge_photographs(
-            model, self.cohort, self._plan(model, facts), self.features(), n_bootstrap=self.judging.n_bootstrap,
-            seed=self.seed,
-        )  # fmt: skip
+            model, self.cohort, plan, self.features(), n_bootstrap=self.judging.n_bootstrap, seed=self.seed
+        )
         return found, []
 
     def digitised(self) -> Made:
         """Pages read back, then the signal teacher."""
-        model, facts = load_model(self.checkpoint)
+        _, plan = self.encoder()
         teacher = frozen_teacher(self.cohort, self.recipe, self.cache, seed=self.seed)
         positions, features = judging.digitised_features(
-            teacher, self.cohort, self._plan(model, facts), self.judging.n_digitised, self.stages.say
+            teacher, self.cohort, plan, self.judging.n_digitised, self.stages.say
         )
         n_test = len(positions) - sum(len(self.cohort.indices(name)) for name in ("train", "val"))
         return self._probed("digitised", features, positions) | {"n_test_digitised": n_test}, []
@@ -242,16 +244,22 @@ class _Replication:
 
     def _probed(self, name: str, features: np.ndarray, positions: np.ndarray) -> dict[str, Any]:
         notes: list[str] = []
-        rows = judging.probe_tasks(
-            name, features, self.cohort, positions, tasks=list(self.cohort.tasks), fractions=FRACTIONS,
-            draws=self.judging.draws, n_bootstrap=self.judging.n_bootstrap, notes=notes,
-        )  # fmt: skip
-        return {"rows": judging.plain_rows(rows), "notes": notes}
+        rows = {}
+        for task in self.cohort.tasks:
+            table = probe_task(
+                {name: features}, self.cohort, task, "sound", FRACTIONS, self.judging.draws, self.judging.n_bootstrap,
+                notes, positions,
+            )  # fmt: skip
+            if table is not None:
+                rows[task] = [row.as_dict() for row in table.rows]
+        return {"rows": rows, "notes": [f"{name}, {note}" for note in notes]}
 
-    def _plan(self, model: Any, facts: Mapping[str, Any]) -> Any:
-        """The pages that `evaluate` embedded: the recipe's, clean, at the tower's own size."""
+    def encoder(self) -> tuple[EcgScanModel, PagePlan]:
+        """The model, and the pages that `evaluate` embedded: the recipe's, clean, at the tower's own size."""
+        model, facts = load_model(self.checkpoint)
         plan = self.recipe.plan().plain()
-        return dataclasses.replace(plan, size=tuple(model.tower.size), page=recipe_page(None, facts))
+        tower: Any = model.tower
+        return model, dataclasses.replace(plan, size=tuple(tower.size), page=recipe_page(None, facts))
 
 
 @dataclass
@@ -280,10 +288,9 @@ def _load(folder: str, test_fold: int | None, n_records: int | None, seed: int) 
     return cohort, folds
 
 
-def _claim_for(folder: Path, identity: Mapping[str, Any]) -> None:
+def _claim_for(folder: Path, wanted: Mapping[str, Any]) -> None:
     """Write down whose folder this is, or refuse one that is another's."""
     path = folder / _IDENTITY
-    wanted = json.loads(json.dumps(identity))
     if not path.is_file():
         held = [name for name in _OURS if (folder / name).exists()]
         if held:
@@ -309,17 +316,9 @@ def _foreign(folder: Path, what: str) -> CheckpointError:
     )  # fmt: skip
 
 
-def _remove_files(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-
-
 def _counts(cohort: Cohort) -> dict[str, int]:
     return {name: len(cohort.indices(name)) for name in ("train", "val", "test")}
 
 
 def _words(folds: Sequence[int]) -> str:
     return ", ".join(map(str, folds)) or "none"
-
-
-__all__ = ["FRACTIONS", "PROFILES", "Judging", "file_sha256", "replicate_ptbxl"]

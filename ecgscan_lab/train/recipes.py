@@ -120,7 +120,7 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
     pages by heart (`docs/lab-log.md`).
 
     Args:
-        profile: "full" draws 18 pages a record of PTB-XL's folds 1-4, "short" 7.
+        profile: "full" draws 18 pages each of 9,745 records, "short" 7.
 
     Raises:
         ArgumentError: unknown profile.

@@ -59,15 +59,26 @@ def make_score(
     return score
 
 
-def put_statements(model: EcgScanModel, features: Features, frozen: Statements | None) -> Features:
-    """Features with the projected statements beside them, where there are any."""
-    if frozen is None:
-        return features
-    device = features.image.device
+StatementTensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Features of the texts, log odds and weights of the statements, on the device."""
+
+
+def statement_tensors(statements: Statements | None, device: torch.device) -> StatementTensors | None:
+    """Statements as the model takes them, moved once for many batches."""
+    if statements is None:
+        return None
     text, log_odds, weight = (
         torch.from_numpy(np.asarray(rows, dtype=np.float32)).to(device)
-        for rows in (frozen.text, frozen.log_odds, frozen.weight)
+        for rows in (statements.text, statements.log_odds, statements.weight)
     )
+    return text, log_odds, weight
+
+
+def put_statements(model: EcgScanModel, features: Features, statements: StatementTensors | None) -> Features:
+    """Features with the projected statements beside them, where there are any."""
+    if statements is None:
+        return features
+    text, log_odds, weight = statements
     return replace(
         features,
         statements=model.project_text(text).float(),
@@ -115,6 +126,7 @@ def validation_loss(
     order = np.random.default_rng(0).permutation(val)
     starts = range(0, len(order) - batch_size + 1, batch_size)[: recipe.validation_batches]
     model.eval()
+    statements = statement_tensors(frozen.statements, device)
     plan, outputs = recipe.plan().plain(), []
     # In parts as in training, since the memory is the same; the loss still sees the whole batch.
     share = min(batch_size, recipe.micro_batch or batch_size)
@@ -126,7 +138,7 @@ def validation_loss(
             seen = []
             for piece in batches:
                 with autocast(device, precision):
-                    seen.append(put_statements(model, model(piece), frozen.statements))
+                    seen.append(put_statements(model, model(piece), statements))
             outputs.append(as_row(score(_joined(seen), _joined(batches))))
     return {name: float(np.mean([row[name] for row in outputs])) for name in outputs[0]}
 

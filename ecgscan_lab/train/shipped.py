@@ -16,7 +16,7 @@ NAMES = ("ptbxl_laptop",)
 def shipped_checkpoint(name: str = "ptbxl_laptop") -> Path:
     """The checkpoint of that name inside the package, for `load_model`, `embed_images` and `ecgscan-lab embed`.
 
-    `ptbxl_laptop` is what `ecgscan-lab replicate ptbxl` trained on PTB-XL's folds 1-4; its card lies beside it.
+    `ptbxl_laptop` is what `ecgscan-lab replicate ptbxl` trained on records of PTB-XL's folds 1-7; the card is beside.
 
     Raises:
         ArgumentError: no such name.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ecgscan_lab.batch import Fed, FrozenFeatures, Statements
+from ecgscan_lab.batch import Fed, FrozenFeatures
 from ecgscan_lab.encoders.decoder import query_mask
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.train.accumulate import Score, backward, seeded
@@ -21,7 +21,15 @@ from ecgscan_lab.train.precision import autocast, loss_scaler, pick_precision
 from ecgscan_lab.train.processes import Processes
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.schedule import adamw, learning_rate
-from ecgscan_lab.train.scoring import FeaturesLoss, NotFiniteFeaturesError, as_row, make_score, put_statements
+from ecgscan_lab.train.scoring import (
+    FeaturesLoss,
+    NotFiniteFeaturesError,
+    StatementTensors,
+    as_row,
+    make_score,
+    put_statements,
+    statement_tensors,
+)
 from ecgscan_lab.train.state import Average, features_sha256, start_average, update_average
 from ecgscan_lab.train.stopwatch import Stopwatch
 from ecgscan_lab.types import Features, LossOutput, TrainingData, TripleBatch
@@ -55,7 +63,7 @@ class Learner:
     score: Score
     judge_score: Score
     facts: Mapping[str, Any]
-    statements: Statements | None = None
+    statements: StatementTensors | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ def make_learner(
         make_score(recipe, loss, gather=processes.world_size > 1, agree=processes.largest),
         make_score(recipe, loss),
         facts,
-        frozen.statements,
+        statement_tensors(frozen.statements, processes.device),
     )
 
 

@@ -114,7 +114,10 @@ def test_a_thread_feeds_what_make_batch_makes(cohort, frozen):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "on_disk", "plan"), [(1, True, CLEAN), (2, False, CLEAN), (2, True, LAYOUT)])
+@pytest.mark.parametrize(
+    ("workers", "on_disk", "plan"),
+    [(1, True, CLEAN), (2, False, CLEAN), (2, True, LAYOUT), (2, False, SHIFTED), (2, True, SHIFTED)],
+)
 def test_any_number_of_workers_gives_the_same_pixels(cohort, store, frozen, workers, on_disk, plan):
     expected = fed(cohort, frozen, plan, steps=range(12))
     items = fed(store() if on_disk else cohort, frozen, plan, steps=range(12), workers=workers)

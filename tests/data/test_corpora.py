@@ -11,16 +11,6 @@ from ecgscan_lab.data import load_cohort
 from ecgscan_lab.data.corpora import load_ptbxl, read_ptbxl_tables
 from ecgscan_lab.errors import ArgumentError, SplitError, TableError, TooManyBadRecordsError
 
-STATEMENTS = """,description,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass
-NORM,normal ECG,1.0,,,NORM,NORM
-IMI,inferior myocardial infarction,1.0,,,MI,IMI
-NST_,non-specific ST changes,1.0,1.0,,STTC,NST_
-1AVB,first degree AV block,1.0,,,CD,_AVB
-LVH,left ventricular hypertrophy,1.0,,,HYP,LVH
-STD_,non-specific ST depression,,1.0,,,
-SR,sinus rhythm,,,1.0,,
-AFIB,atrial fibrillation,,,1.0,,
-"""
 CODES = [
     "{'NORM': 100.0, 'SR': 0.0}",
     "{'IMI': 0.0, 'NST_': 50.0, 'AFIB': 0.0}",
@@ -31,7 +21,7 @@ CODES = [
 
 
 @pytest.fixture
-def folder(tmp_path, write_record, ecg):
+def folder(tmp_path, write_record, ecg, ptbxl_statements):
     """Twenty records in folds 1 to 10, two a fold, with the publisher's tables."""
     root = tmp_path / "ptbxl"
     lines = []
@@ -47,7 +37,7 @@ def folder(tmp_path, write_record, ecg):
         lines.append(f'{n},{100 + k}.0,56.0,1,Holz,bericht {n},"{CODES[k % 5]}",{fold},1984-11-09,{low},{high}')
     columns = "ecg_id,patient_id,age,sex,nurse,report,scp_codes,strat_fold,recording_date,filename_lr,filename_hr"
     (root / "ptbxl_database.csv").write_text("\n".join([columns, *lines]) + "\n", encoding="utf-8")
-    (root / "scp_statements.csv").write_text(STATEMENTS, encoding="utf-8")
+    (root / "scp_statements.csv").write_text(ptbxl_statements, encoding="utf-8")
     return root
 
 

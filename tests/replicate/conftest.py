@@ -14,16 +14,6 @@ from ecgscan_lab.leads import LEADS
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.recipes import recipe_for
 
-_STATEMENTS = """,description,diagnostic,form,rhythm,diagnostic_class,diagnostic_subclass
-NORM,normal ECG,1.0,,,NORM,NORM
-IMI,inferior myocardial infarction,1.0,,,MI,IMI
-NST_,non-specific ST changes,1.0,1.0,,STTC,NST_
-1AVB,first degree AV block,1.0,,,CD,_AVB
-LVH,left ventricular hypertrophy,1.0,,,HYP,LVH
-STD_,non-specific ST depression,,1.0,,,
-SR,sinus rhythm,,,1.0,,
-AFIB,atrial fibrillation,,,1.0,,
-"""
 _CODES = [
     "{'NORM': 100.0, 'SR': 0.0, 'STD_': 0.0}",
     "{'IMI': 0.0, 'NST_': 50.0, 'AFIB': 0.0}",
@@ -32,7 +22,7 @@ _CODES = [
 ]
 
 
-def write_ptbxl(root: Path, folds: int) -> Path:
+def write_ptbxl(root: Path, folds: int, statements: str) -> Path:
     """Twelve records a fold, signals and tables as the publisher's."""
     cohort = synthetic_cohort(12 * folds, seed=3)
     home = root / "records100" / "00000"
@@ -55,20 +45,20 @@ def write_ptbxl(root: Path, folds: int) -> Path:
         )
     columns = "ecg_id,patient_id,report,scp_codes,strat_fold,filename_lr,filename_hr"
     (root / "ptbxl_database.csv").write_text("\n".join([columns, *lines]) + "\n", encoding="utf-8")
-    (root / "scp_statements.csv").write_text(_STATEMENTS, encoding="utf-8")
+    (root / "scp_statements.csv").write_text(statements, encoding="utf-8")
     return root
 
 
 @pytest.fixture(scope="session")
-def nine_folds(tmp_path_factory) -> Path:
+def nine_folds(tmp_path_factory, ptbxl_statements) -> Path:
     """Folds 1 to 9."""
-    return write_ptbxl(tmp_path_factory.mktemp("ptbxl") / "nine", 9)
+    return write_ptbxl(tmp_path_factory.mktemp("ptbxl") / "nine", 9, ptbxl_statements)
 
 
 @pytest.fixture(scope="session")
-def ten_folds(tmp_path_factory) -> Path:
+def ten_folds(tmp_path_factory, ptbxl_statements) -> Path:
     """Folds 1 to 10."""
-    return write_ptbxl(tmp_path_factory.mktemp("ptbxl") / "ten", 10)
+    return write_ptbxl(tmp_path_factory.mktemp("ptbxl") / "ten", 10, ptbxl_statements)
 
 
 @pytest.fixture(scope="session")

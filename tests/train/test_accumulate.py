@@ -15,7 +15,7 @@ from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.losses.objective import Weights
 from ecgscan_lab.train.accumulate import backward, seeded, statistics_kept
 from ecgscan_lab.train.recipes import Recipe
-from ecgscan_lab.train.scoring import make_score, put_statements
+from ecgscan_lab.train.scoring import make_score, put_statements, statement_tensors
 
 
 class CalmTower(torch.nn.Module):
@@ -57,7 +57,7 @@ def gradients(batch, parts, recipe, *, dropout=0.0, shared=False, loss=None, mas
 
     def forward(part, mask, k):
         with seeded(torch.device("cpu"), 3, k):
-            return put_statements(model, model(part, masked=mask), said)
+            return put_statements(model, model(part, masked=mask), statement_tensors(said, torch.device("cpu")))
 
     scored = backward(forward, batch, masked, make_score(recipe, loss), model=model, parts=parts, scale=scale)
     assert not scored.total.requires_grad

@@ -122,9 +122,8 @@ def load_lean_bert(folder: str | PathLike[str]) -> tuple[LeanTokenizer, LeanBert
     folder = Path(folder)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # first values are drawn and thrown away; the meta device loads a compiler
+        # First values are drawn and thrown away; the meta device would load a compiler.
+        with torch.random.fork_rng(devices=[]):
             model = LeanBert(config)
         kept = model.state_dict().keys()
         weights = {name: rows for name, rows in load_file(folder / "model.safetensors").items() if name in kept}
