@@ -1,8 +1,9 @@
-"""The trainable half of ECG-Scan: image tower, projections, decoder and the two temperatures."""
+"""The trainable half of ECG-Scan: image tower, projections, decoder and the temperatures."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,14 @@ from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.types import Features, TripleBatch
 
 
-def projection(d_in: int, d_out: int) -> nn.Sequential:
-    """Linear then tanh, the paper's projection into the shared space (Proj_ctr, Proj_rec, Proj_txt)."""
-    return nn.Sequential(nn.Linear(d_in, d_out), nn.Tanh())
+def projection(d_in: int, d_out: int, kind: str = "tanh") -> nn.Sequential:
+    """Into the shared space (Proj_ctr, Proj_rec, Proj_txt): linear then tanh, as in the paper, or "linear" alone.
+
+    A tanh saturates where features are large, and no direction of the shared space can then be pronounced:
+    statements are learned slower with it (`docs/lab-log.md`).
+    """
+    linear = nn.Linear(d_in, d_out)
+    return nn.Sequential(linear) if kind == "linear" else nn.Sequential(linear, nn.Tanh())
 
 
 class EcgScanModel(nn.Module):
@@ -30,7 +36,8 @@ class EcgScanModel(nn.Module):
 
     Source: ECG-Scan (2026), arXiv 2604.01526, sections 4.1-4.3 and appendix A.1. *Differences*: the two temperatures
     are separate, unless shared by request, and learned as exp(s), clamped to [1, 100], because cosines range over 2 and
-    volumes over 1.
+    volumes over 1. A third one, for statements, is ours: a smoothed contrast wants a low one, and a yes-or-no question
+    cannot be answered with confidence at it.
 
     Args:
         tower: image tower: uint8 pages in, `[batch, embed_dim]` out (`types.ImageTower`). Where the decoder reads
@@ -41,6 +48,8 @@ class EcgScanModel(nn.Module):
         logit_scale_init: where both temperatures start.
         logit_scale_limits: lowest and highest value that a temperature takes.
         share_logit_scale: one temperature for cosines and volumes, as the paper may have had.
+        statement_logit_scale_init: where the temperature of statements starts; None leaves it out.
+        project: how features enter the shared space, see `projection`.
 
     Raises:
         ArgumentError: the decoder's tokens are not the tower's, or the temperatures' limits exclude their start.
@@ -56,19 +65,26 @@ class EcgScanModel(nn.Module):
         logit_scale_init: float = 1 / 0.07,
         logit_scale_limits: tuple[float, float] = (1.0, 100.0),
         share_logit_scale: bool = False,
+        statement_logit_scale_init: float | None = None,
+        project: str = "tanh",
     ) -> None:
         super().__init__()
-        _check(tower, decoder, logit_scale_init, logit_scale_limits)
+        _check(tower, decoder, (logit_scale_init, statement_logit_scale_init), logit_scale_limits)
         self.tower = tower
         embed_dim: int = tower.embed_dim  # type: ignore[assignment]
-        self.project_contrastive = projection(embed_dim, d_shared)
-        self.project_text = projection(d_text, d_shared)
-        self.project_reconstruction = None if decoder is None else projection(embed_dim, decoder.dim)
+        self.project_contrastive = projection(embed_dim, d_shared, project)
+        self.project_text = projection(d_text, d_shared, project)
+        self.project_reconstruction = None if decoder is None else projection(embed_dim, decoder.dim, project)
         self.decoder = decoder
         self.logit_scale_limits = logit_scale_limits
         self.log_logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale_init)))
         self.log_gram_logit_scale = (
             None if share_logit_scale else nn.Parameter(torch.tensor(math.log(logit_scale_init)))
+        )
+        self.log_statement_logit_scale = (
+            None
+            if statement_logit_scale_init is None
+            else nn.Parameter(torch.tensor(math.log(statement_logit_scale_init)))
         )
 
     def forward(
@@ -92,6 +108,11 @@ class EcgScanModel(nn.Module):
             logit_scale=scale,
             gram_logit_scale=scale if self.log_gram_logit_scale is None else self._scale(self.log_gram_logit_scale),
         )
+
+    def statement_logit_scale(self) -> torch.Tensor:
+        """The temperature of statements; that of the contrast where they have none of their own."""
+        own = self.log_statement_logit_scale
+        return self._scale(self.log_logit_scale if own is None else own)
 
     def image_embeddings(self, images: torch.Tensor) -> torch.Tensor:
         """Pages -> `[batch, d_shared]` in the space shared with texts and signals, for zero-shot and retrieval."""
@@ -149,7 +170,7 @@ class EcgScanModel(nn.Module):
         stepped over it would stay there for good; on the limit it can still come back.
         """
         low, high = self._log_limits()
-        for scale in (self.log_logit_scale, self.log_gram_logit_scale):
+        for scale in (self.log_logit_scale, self.log_gram_logit_scale, self.log_statement_logit_scale):
             if scale is not None:
                 scale.clamp_(low, high)
 
@@ -193,11 +214,13 @@ def _trains(module: nn.Module) -> bool:
 
 
 def _check(
-    tower: nn.Module, decoder: QueryDecoder | None, logit_scale_init: float, limits: tuple[float, float]
+    tower: nn.Module, decoder: QueryDecoder | None, starts: Sequence[float | None], limits: tuple[float, float]
 ) -> None:
-    if not 0 < limits[0] <= logit_scale_init <= limits[1]:
+    for start in starts:
+        if start is None or 0 < limits[0] <= start <= limits[1]:
+            continue
         raise ArgumentError(
-            f"a temperature cannot start at {logit_scale_init:g} within {limits[0]:g} to {limits[1]:g}",
+            f"a temperature cannot start at {start:g} within {limits[0]:g} to {limits[1]:g}",
             field="logit_scale_init",
             expected="0 < lowest <= start <= highest",
         )

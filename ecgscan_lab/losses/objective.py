@@ -185,7 +185,7 @@ def _statement_part(features: Features, weights: Weights, told: torch.Tensor | N
         features.image,
         features.statements,
         told,
-        features.logit_scale,
+        features.logit_scale if features.statement_logit_scale is None else features.statement_logit_scale,
         log_odds=features.statement_log_odds,
         weight=features.statement_weight,
     )

@@ -27,7 +27,7 @@ Score = Callable[[Features, TripleBatch], LossOutput]
 Forward = Callable[[TripleBatch, torch.Tensor | None, int], Features]
 """A batch, its query mask and the number of its part -> features; equal calls give equal features, dropout included."""
 
-_SHARED = ("logit_scale", "gram_logit_scale", "statements")
+_SHARED = ("logit_scale", "gram_logit_scale", "statement_logit_scale", "statements")
 """The same in every part of a batch: their gradient is passed on once, with the last part."""
 _TENSORS = ("image", "text", "reconstruction_mv", *_SHARED)
 

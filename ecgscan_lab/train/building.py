@@ -78,6 +78,8 @@ def build_model(recipe: Recipe, d_text: int, n_samples: int, seed: int) -> EcgSc
             logit_scale_init=recipe.logit_scale_init,
             logit_scale_limits=recipe.logit_scale_limits,
             share_logit_scale=recipe.share_logit_scale,
+            project=recipe.project,
+            statement_logit_scale_init=recipe.statement_logit_scale_init if recipe.weights.w_statement > 0 else None,
         )
 
 

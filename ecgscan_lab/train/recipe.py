@@ -20,6 +20,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "tower_trains": ("all", "lora", "frozen"),
     "decoder_activation": ("gelu", "relu"),
     "decoder_norm": ("pre", "post"),
+    "project": ("tanh", "linear"),
     "signal_unit": ("mv", "record_sd"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "split_by": ("patient", "record"),
@@ -36,7 +37,8 @@ GROUPS: dict[str, str] = {
     "teacher_lead_order d_shared",
     "decoder": "decoder_dim decoder_layers decoder_heads mask_share decoder_feedforward decoder_activation "
     "decoder_norm independent_leads samples_per_query cross_attention",
-    "objective": "weights logit_scale_init logit_scale_limits share_logit_scale multi_positive signal_unit",
+    "objective": "weights logit_scale_init logit_scale_limits share_logit_scale statement_logit_scale_init "
+    "multi_positive project signal_unit",
     "optimisation": "steps batch_size lr warmup_share weight_decay clip_norm precision weight_average max_bad_steps",
     "execution": "micro_batch checkpointing compile_model save",
     "validation": "validations validation_batches split_by",
@@ -81,7 +83,9 @@ class Recipe:
         cross_attention: let the decoder read the image tower's patch tokens.
         weights: weights and options of the objective.
         logit_scale_init, logit_scale_limits, share_logit_scale: the two temperatures, or the one.
+        statement_logit_scale_init: where the temperature of statements starts; without their loss there is none.
         multi_positive: count equal reports as positives.
+        project: features enter the shared space by "linear" or, as in the paper, linear and "tanh".
         signal_unit: unit of L_recon: "mv", or "record_sd" (each record over its own standard deviation, which keeps
             the lead laws).
         steps, batch_size, lr: how long, over all processes (paper: 50,000 steps of 80 at 5e-4).
@@ -174,6 +178,8 @@ class Recipe:
     degrade_share: float = 1.0
     time_shift: bool = False
     cover: int = 0
+    statement_logit_scale_init: float = 20.0
+    project: str = "tanh"
 
     def __post_init__(self) -> None:
         for name in ("size", "tower_size", "logit_scale_limits", "lora_targets"):

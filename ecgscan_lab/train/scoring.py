@@ -84,6 +84,7 @@ def put_statements(model: EcgScanModel, features: Features, statements: Statemen
         statements=model.project_text(text).float(),
         statement_log_odds=log_odds,
         statement_weight=weight,
+        statement_logit_scale=model.statement_logit_scale(),
     )
 
 

@@ -54,6 +54,7 @@ class Features:
         gram_logit_scale: scalar > 0 multiplying volumes.
         statements: `[statement, d]`, Proj_txt of the statements, or None.
         statement_log_odds, statement_weight: `[statement]`, how common each is, and what it counts.
+        statement_logit_scale: scalar > 0 multiplying cosines of pages and statements; None takes `logit_scale`.
     """
 
     image: torch.Tensor
@@ -66,6 +67,7 @@ class Features:
     statements: torch.Tensor | None = None
     statement_log_odds: torch.Tensor | None = None
     statement_weight: torch.Tensor | None = None
+    statement_logit_scale: torch.Tensor | float | None = None
 
 
 @dataclass(frozen=True, eq=False)

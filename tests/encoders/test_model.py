@@ -241,6 +241,28 @@ def test_a_temperature_that_left_its_limits_can_come_back(batch):
     assert model.log_gram_logit_scale.grad > 0
 
 
+def test_the_projection_is_the_papers_unless_linear_is_asked_for(batch):
+    tower = TinyImageTower(width=4, size=SIZE)
+    bounded, linear = (EcgScanModel(tower, None, d_text=6, d_shared=5, project=kind) for kind in ("tanh", "linear"))
+    linear.load_state_dict(bounded.state_dict())
+    with torch.no_grad():
+        assert torch.allclose(bounded.eval()(batch).image, linear.eval()(batch).image.tanh())
+        assert torch.allclose(bounded(batch).text, linear(batch).text.tanh())
+
+
+def test_statements_have_a_temperature_only_where_asked_for(batch):
+    tower = TinyImageTower(width=4, size=SIZE)
+    own = EcgScanModel(tower, None, d_text=6, d_shared=5, statement_logit_scale_init=20.0)
+    assert own.statement_logit_scale().item() == pytest.approx(20)
+    with torch.no_grad():
+        own.log_statement_logit_scale.fill_(9.0)
+    own.limit_logit_scales()
+    assert own.statement_logit_scale().item() == pytest.approx(100)
+    none = EcgScanModel(tower, None, d_text=6, d_shared=5, logit_scale_init=7.0)
+    assert none.statement_logit_scale().item() == pytest.approx(7), "the contrast's serves, then"
+    assert "log_statement_logit_scale" not in none.state_dict()
+
+
 @pytest.mark.parametrize("start", [0.5, 101.0])
 def test_a_temperature_that_starts_outside_its_limits_is_refused(start):
     with pytest.raises(ArgumentError) as caught:

@@ -65,3 +65,18 @@ def test_the_objective_counts_statements_by_their_weight_and_asks_for_them():
     with pytest.raises(ArgumentError, match="no statements"):
         objective(features, Weights(w_statement=0.5))
     assert np.isfinite(float(output.parts["statement"]))
+
+
+def test_statements_may_have_a_temperature_of_their_own():
+    image, statements, told = draw(dim=8)
+    rows = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(3)).double()
+    own = torch.tensor(40.0, dtype=torch.float64, requires_grad=True)
+    shared = torch.tensor(5.0, dtype=torch.float64, requires_grad=True)
+    features = Features(
+        image.requires_grad_(), *rows, logit_scale=shared, statements=statements, statement_logit_scale=own
+    )
+    output = objective(features, Weights(alpha=0, theta=0, w_statement=1), told=told)
+    assert output.total.item() == pytest.approx(statement_loss(image, statements, told, 40.0).item())
+    output.total.backward()
+    assert own.grad.abs() > 0
+    assert shared.grad is None

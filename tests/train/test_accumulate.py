@@ -52,7 +52,10 @@ def said():
 def gradients(batch, parts, recipe, *, dropout=0.0, shared=False, loss=None, mask=True, scale=1.0, said=None):
     torch.manual_seed(0)
     decoder = QueryDecoder(1000, 16, 1, 2, 0.3, token_dim=12)
-    model = EcgScanModel(CalmTower(dropout), decoder, d_text=8, d_shared=16, share_logit_scale=shared).train()
+    own = None if said is None else 20.0
+    model = EcgScanModel(
+        CalmTower(dropout), decoder, d_text=8, d_shared=16, share_logit_scale=shared, statement_logit_scale_init=own
+    ).train()
     masked = query_mask(decoder, batch.index, seed=0, epoch=0) if mask else None
 
     def forward(part, mask, k):
@@ -98,6 +101,7 @@ def test_statements_shared_by_all_parts_collect_the_gradient_once(cohort, frozen
     recipe = Recipe("said", weights=Weights(w_statement=0.5))
     whole = gradients(batch, 1, recipe, said=said)
     assert whole[0] > gradients(batch, 1, RECIPES["paper"])[0]
+    assert whole[1]["log_statement_logit_scale"].abs() > 0
     assert_equal(whole, gradients(batch, parts, recipe, said=said))
 
 
