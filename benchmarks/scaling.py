@@ -4,8 +4,9 @@
     python benchmarks/scaling.py FOLDER --out curves.jsonl     # one line a run; a run that is there is not done again
     python benchmarks/scaling.py --fit curves.jsonl            # error = floor + scale * n^-power, with intervals
 
-Every run is `ptbxl_laptop("short")` with one thing changed, judged by the linear probe for superclasses with all labels
-on fold 9. The error is 100 - AUROC.
+Every run is `ptbxl_laptop` on clean pages with one thing changed, judged by the linear probe for superclasses with all
+labels on fold 9. Pages are small unless resolution is what changes, so that the curves take under an hour on one core.
+The error is 100 - AUROC.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from scipy.optimize import least_squares
 
-from ecgscan_lab.data import load_cohort
+from ecgscan_lab.data.corpora import load_ptbxl
 from ecgscan_lab.evaluate import linear_probe
 from ecgscan_lab.evaluate.features import embed_pages
+from ecgscan_lab.evaluate.judgement import labelled
 from ecgscan_lab.train.frozen_features import prepare_frozen
 from ecgscan_lab.train.loop import pretrain
 from ecgscan_lab.train.recipe import Recipe
@@ -33,7 +35,7 @@ from ecgscan_lab.types import Cohort
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 SIZES = ((96, 224), (144, 336), (192, 448))
-WIDTHS = (8, 16, 24)
+WIDTHS = (8, 16, 24, 40)
 
 
 def runs(recipe: Recipe) -> Iterator[tuple[str, float, Recipe, float]]:
@@ -41,6 +43,7 @@ def runs(recipe: Recipe) -> Iterator[tuple[str, float, Recipe, float]]:
     for share in SHARES:
         yield "records", share, recipe, share
         yield "steps", share * recipe.steps, replace(recipe, steps=int(share * recipe.steps)), 1.0
+    yield "steps", 2.0 * recipe.steps, replace(recipe, steps=2 * recipe.steps), 1.0
     for size in SIZES:
         yield "pixels", float(size[0] * size[1]), replace(recipe, size=size), 1.0
     for width in WIDTHS:
@@ -66,9 +69,14 @@ def one_run(cohort: Cohort, recipe: Recipe, seed: int, cache: Path) -> dict[str,
         model = pretrain(cohort, frozen, recipe, Path(folder), seed=seed).model.cpu()
     features = embed_pages(model.tower, cohort, recipe.size)
     split = np.array([record.split for record in cohort.records])
-    found = linear_probe(features, cohort.targets("superclass"), split, cohort.patients)
+    kept = labelled(cohort, "superclass")
+    found = linear_probe(
+        features[kept], cohort.targets("superclass")[kept], split[kept], cohort.patients[kept], n_bootstrap=200
+    )
     return {
         "macro_auroc": found.macro_auroc,
+        "low": found.ci95[0],
+        "high": found.ci95[1],
         "n_train": float(len(cohort.indices("train"))),
         "parameters": float(sum(p.numel() for p in model.tower.parameters())),
         "seconds": time.perf_counter() - started,
@@ -101,7 +109,7 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true")
     parser.add_argument("--fit", type=Path)
     parser.add_argument("--out", type=Path, default=Path("scaling.jsonl"))
-    parser.add_argument("--steps", type=int, help="of the longest run, in place of the recipe's")
+    parser.add_argument("--steps", type=int, default=600, help="of every run but those that change it")
     parser.add_argument("--axes", nargs="+", default=["records", "steps", "pixels", "width"])
     parser.add_argument("--seconds-per-step", type=float, default=0.5, help="on this machine, for --plan")
     parser.add_argument("--seed", type=int, default=0)
@@ -109,8 +117,10 @@ def main() -> None:
     if chosen.fit:
         tell_fit(chosen.fit)
         return
-    recipe = ptbxl_laptop("short")
-    recipe = replace(recipe, steps=chosen.steps or recipe.steps, validations=2)
+    recipe = replace(
+        ptbxl_laptop("short"), size=SIZES[0], steps=chosen.steps, validations=2, validation_batches=2,
+        degrade="clean", degrade_first_strength=None, degrade_growing_epochs=0, layout_share=0.0,
+    )  # fmt: skip
     wanted = [run for run in runs(recipe) if run[0] in chosen.axes]
     if chosen.plan:
         for axis, value, one, share in wanted:
@@ -122,7 +132,7 @@ def main() -> None:
         parser.error("name PTB-XL's folder")
     lines = chosen.out.read_text().splitlines() if chosen.out.exists() else []
     done = {(row["axis"], row["value"], row["seed"], row["steps"]) for row in map(json.loads, lines)}
-    whole = load_cohort(f"ptbxl:{chosen.folder}")
+    whole = load_ptbxl(chosen.folder, test_fold=9)
     for axis, value, one, share in wanted:
         if (axis, value, chosen.seed, one.steps) in done:
             continue
