@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ecgscan_lab.encoders.image import TinyImageTower, fit_page
+from ecgscan_lab.encoders.image import TinyImageTower, darkness, fit_page, ink
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.render.page import PageSpec
 from ecgscan_lab.render.renderer import draw_pages
@@ -137,3 +137,39 @@ def test_the_default_tower_is_small():
     with torch.device("meta"):
         tower: nn.Module = TinyImageTower()
     assert 1.0e6 < sum(p.numel() for p in tower.parameters()) < 2.0e6
+
+
+def drawn_page() -> torch.Tensor:
+    signal_mv = np.sin(np.linspace(0, 60, 12_000, dtype=np.float32)).reshape(1, 12, 1000)
+    page = draw_pages(signal_mv, 100.0, [PageSpec()], (192, 448), channels_first=True)
+    return torch.from_numpy(page)
+
+
+def test_ink_is_darkness_on_white_paper():
+    page = drawn_page()
+    page = torch.where(page.amax(1, keepdim=True) > 200, 255, page)  # no paper colour, no light grid
+    assert torch.allclose(ink(page), darkness(page).float(), atol=1e-3)
+
+
+@pytest.mark.parametrize("light", [0.9, 0.6, 0.45])
+def test_another_exposure_leaves_the_ink_as_it_was(light):
+    page = drawn_page()
+    dim = (page.float() * light).round().to(torch.uint8)
+    assert (ink(dim) - ink(page)).abs().max() < 3.5, "rounding alone"
+    assert (darkness(dim).float() - darkness(page)).abs().mean() > 20, "which darkness does not"
+
+
+def test_a_shadow_across_the_page_is_nearly_gone():
+    page = drawn_page()
+    shade = torch.linspace(1.0, 0.5, page.shape[-1])
+    shaded = (page.float() * shade).round().to(torch.uint8)
+    assert (ink(shaded) - ink(page)).abs().mean() < 4
+    assert (darkness(shaded).float() - darkness(page)).abs().mean() > 40
+
+
+def test_ink_of_any_size_stays_within_its_range():
+    for height, width in ((9, 31), (64, 128), (3, 3)):
+        seen = ink(noise_pages(2, height, width))
+        assert seen.shape == (2, 1, height, width)
+        assert seen.min() >= 0
+        assert seen.max() <= 255
