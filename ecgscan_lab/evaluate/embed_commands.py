@@ -153,7 +153,10 @@ def _write_json(path: str, facts: dict[str, Any]) -> None:
 def _add_reading(verb: argparse.ArgumentParser) -> None:
     """Options of both verbs: how inputs are read."""
     verb.add_argument(
-        "--rectify", choices=("none", "auto"), default="none", help="auto: lay photographed pages flat (default: none)"
+        "--rectify",
+        choices=("none", "auto", "redraw"),
+        default="none",
+        help="auto: lay photographed pages flat; redraw: read them and draw them again (default: none)",
     )
     verb.add_argument("--pages", choices=("first", "all"), default="first", help="of TIFF and PDF (default: first)")
     verb.add_argument("--skip-bad", action="store_true", help="leave unreadable inputs out instead of stopping")

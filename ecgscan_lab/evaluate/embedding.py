@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ from ecgscan_lab.encoders.pixels import fit_page
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, PageError
 from ecgscan_lab.evaluate.cache import cached, weights_sha256
 from ecgscan_lab.evaluate.feature_table import WHATS, FeatureTable
-from ecgscan_lab.evaluate.flattening import flatten_picture
+from ecgscan_lab.evaluate.flattening import flatten_picture, redraw_picture
 from ecgscan_lab.evaluate.inputs import Inputs, Listed, Reading, list_inputs, said_by
 from ecgscan_lab.render.export.settings import page_named
 from ecgscan_lab.render.page import PageSpec
@@ -33,6 +33,7 @@ _CHUNK = 256  # inputs that share a file of the cache
 _INFO = ("kind", "page", "height_px", "width_px", "flat", "confidence", "note")
 
 What = Literal["tower", "shared"]
+Rectify = Literal["none", "auto", "redraw"]
 Encode = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -68,7 +69,7 @@ def embed_images(
     model: torch.nn.Module | str | PathLike[str],
     *,
     what: What = "tower",
-    rectify: Literal["none", "auto"] = "none",
+    rectify: Rectify = "none",
     record_page: str | PageSpec | None = None,
     pages: Literal["first", "all"] = "first",
     on_bad: Literal["error", "skip"] = "error",
@@ -86,7 +87,9 @@ def embed_images(
 
     Recordings are drawn as the model's own pages, clean. Pictures of any size are fitted as the tower asks for,
     letterboxed on white by default and never cropped. With `rectify="auto"` a photographed page is found, turned
-    upright, laid flat and evenly lit first; where that fails it is embedded as it is and `note` says why.
+    upright, laid flat and evenly lit first; where that fails it is embedded as it is and `note` says why. With
+    `rectify="redraw"` its leads are then read, and drawn again as the model's own page; where that fails it is only
+    laid flat. That takes seconds a page, and is for an encoder that knows one kind of page.
 
     Source: ECG-Scan (arXiv 2604.01526), section 5, embeds drawn pages. *Differences*: files, photographs, and the step
     that lays them flat.
@@ -95,7 +98,7 @@ def embed_images(
         inputs: what `inputs.list_inputs` takes: one or several recordings, files, folders, sources or a `Cohort`.
         model: a checkpoint of `pretrain`, its model, or any image tower with a `size`; put into `eval` mode.
         what: "tower", the pooled features for a probe; or "shared", projected beside texts and signals (zero-shot).
-        rectify: "none", or "auto" for photographs.
+        rectify: "none"; "auto" or "redraw" for photographs, scans and pages of other machines.
         record_page: page that recordings are drawn on: a name or a `PageSpec`; None takes that of the model's recipe.
         pages: the first page of a TIFF or PDF file, or all of them.
         on_bad: "error" stops at the first unreadable input; "skip" leaves it out and lists it in
@@ -199,7 +202,7 @@ def _embed_listed(
 def _check(what: str, rectify: str, on_bad: str, batch_size: int, workers: int) -> None:
     for name, value, known in (
         ("what", what, WHATS),
-        ("rectify", rectify, ("none", "auto")),
+        ("rectify", rectify, get_args(Rectify)),
         ("on_bad", on_bad, ("error", "skip")),
     ):
         if value not in known:
@@ -306,7 +309,13 @@ def _prepare(item: Listed, plan: _Plan) -> tuple[torch.Tensor, dict[str, Any]]:
         drawn = draw_pages(content[None], item.fs_hz, plan.page, plan.size, channels_first=True)[0]
         return torch.from_numpy(drawn), {**note, "height_px": plan.size[0], "width_px": plan.size[1], "flat": True}
     note |= {"height_px": content.shape[0], "width_px": content.shape[1]}
-    if plan.rectify == "auto":
+    if plan.rectify == "redraw":
+        try:
+            drawn, confidence = redraw_picture(content, plan.page, plan.size)
+            return fitted(drawn, plan.size, plan.fit), {**note, "flat": True, "confidence": round(confidence, 3)}
+        except PageError as error:
+            note["note"] = f"not drawn again: {error.what}"
+    if plan.rectify != "none":
         try:
             content, confidence = flatten_picture(content)
             note |= {"flat": True, "confidence": round(confidence, 3)}

@@ -216,7 +216,7 @@ def test_a_turned_page_laid_flat_embeds_nearer_to_the_upright_one(tower):
 
 @pytest.mark.real
 @pytest.mark.slow
-@pytest.mark.parametrize("rectify", ["none", "auto"])
+@pytest.mark.parametrize("rectify", ["none", "auto", "redraw"])
 def test_real_photographs_embed_both_ways(real_data, tower, rectify):
     folder = real_data / "other" / "real_images" / "ecg_paper_1k"
     if not folder.is_dir():
@@ -226,7 +226,29 @@ def test_real_photographs_embed_both_ways(real_data, tower, rectify):
     table = embed_images(f"pictures:{folder}", tower, rectify=rectify)
     assert len(table) == len(list(folder.rglob("*.jpg")))
     assert (np.linalg.norm(table.features, axis=1) > 0).all()
-    if rectify == "auto":
+    if rectify != "none":
         assert sum(table.info["flat"]) >= len(table) - 1
     records = embed_images(f"records:{folder}", tower)
     assert records.info["kind"][0] == "record"
+
+
+@pytest.mark.slow
+def test_a_photographed_page_drawn_again_is_nearly_the_page_the_encoder_knows(tower):
+    record = synthetic_records(1, seed=4)[0]
+    pages = {
+        "clean": draw_page(record, PageSpec(), size=(720, 1680)).pixels,
+        "photo": draw_page(record, PageSpec(), size=(900, 1800), degrade="photo", seed=3).pixels,
+    }
+    table = {how: embed_images(pages, tower, rectify=how, record_page=PageSpec()) for how in ("none", "auto", "redraw")}
+    known = table["none"].features[0]
+    near = {how: _cosine(known, found.features[1]) for how, found in table.items()}
+    assert table["redraw"].info["flat"] == (True, True)
+    assert table["redraw"].info["note"] == (None, None)
+    assert 1 - near["redraw"] < 0.5 * (1 - max(near["none"], near["auto"])), near
+
+
+def test_a_picture_without_a_page_is_embedded_as_it_is_and_says_why(tower):
+    noise = {"noise": np.random.default_rng(0).integers(0, 256, (300, 500, 3), dtype=np.uint8)}
+    plain, redrawn = embed_images(noise, tower), embed_images(noise, tower, rectify="redraw")
+    assert np.allclose(plain.features, redrawn.features)
+    assert "not laid flat" in redrawn.info["note"][0]
