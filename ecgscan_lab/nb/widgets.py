@@ -267,6 +267,13 @@ def live_front_end() -> bool:
     return os.environ.get("ECGSCAN_PROGRESS") != "plain" and find_spec("ipywidgets") is not None
 
 
+def say(words: str) -> None:
+    """Show a sentence, as Markdown where a front end reads it and as plain text anywhere else."""
+    from IPython.display import display
+
+    display({"text/markdown": words, "text/plain": words}, raw=True)
+
+
 def error_html(error: Exception) -> str:
     """An error as a message that is seen, and read out: screen readers announce an alert at once."""
     lines = escape(f"{type(error).__name__}: {error}").replace("\n", "<br>")
