@@ -249,8 +249,8 @@ def plot_map_pages(
     columns = 1 if len(shown) < 4 else 2
     rows = -(-len(shown) // columns)
     with style():
-        figure = Figure(figsize=(5.0 + 3.2 * columns, max(4.2, 1.75 * rows)), layout="constrained")
-        grid = figure.add_gridspec(rows, 1 + columns, width_ratios=(4.6, *[3.2] * columns))
+        figure = Figure(figsize=(5.0 + 3.2 * columns, max(4.2, 1.95 * rows)), layout="constrained")
+        grid = figure.add_gridspec(rows, 1 + columns, width_ratios=(4.6, *[3.1] * columns))
         axes = figure.add_subplot(grid[:, 0])
         for k, name in enumerate(names):
             own = xy[of == name]

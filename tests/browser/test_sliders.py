@@ -1,5 +1,7 @@
 """A reader with a keyboard, in a real browser: a notebook in JupyterLab is run, and a slider moves its figure.
 
+Where anywidget is installed, the maps of notebook 06 are pointed at and lassoed, too.
+
     ECGSCAN_BROWSER=1 python -m pytest tests/browser
 
 needs the `browser` extra and a Chromium: the one on the path, or ECGSCAN_CHROMIUM. ECGSCAN_SCREENSHOTS names a folder
@@ -23,6 +25,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("ECGSCAN_CHROMIUM") or next(
@@ -46,6 +49,10 @@ SETTINGS = {
 }
 
 
+UPLOAD = nbformat.v4.new_notebook(
+    metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    cells=[nbformat.v4.new_code_cell("from ecgscan_lab.nb.uploads import ask_for_picture\nupload = ask_for_picture()")],
+)
 AT_POINT = """(map, k) => {
     const {xaxis, yaxis} = map._fullLayout, box = map.getBoundingClientRect(), point = map.calcdata[0][k];
     return [box.left + xaxis._offset + xaxis.l2p(point.x), box.top + yaxis._offset + yaxis.l2p(point.y)];
@@ -67,6 +74,7 @@ def lab(tmp_path_factory):
         cell.source = cell.source.replace('profile = "quick"', 'profile = "smoke"')
         assert 'profile = "smoke"' in cell.source
         nbformat.write(notebook, folder / name.name)
+    nbformat.write(UPLOAD, folder / "upload.ipynb")
     settings = tmp_path_factory.mktemp("settings")
     for name, values in SETTINGS.items():
         path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -148,6 +156,28 @@ def test_a_control_moved_with_the_keyboard_changes_the_figure(number, lab, brows
             assert maps.count() == 2
             pointed(page, maps.first, pictures)
             lassoed(page, maps.last, pictures)
+    finally:
+        page.close()
+        end_kernels(lab)
+
+
+def test_a_chosen_file_is_taken_or_refused_in_words(lab, browser, tmp_path):
+    letter, picture = tmp_path / "anna_smith.png", tmp_path / "page.png"
+    letter.write_bytes(b"Dear colleague, thank you for this patient.")
+    Image.new("RGB", (60, 40), "white").save(picture)
+    page = browser.new_page(viewport={"width": 1400, "height": 700})
+    try:
+        run_all(page, lab, "upload.ipynb")
+        button = page.locator(".jp-OutputArea button.jupyter-button")
+        answer = page.locator(".jp-OutputArea .widget-vbox")
+        for file, says in ((letter, "Not a picture of a kind that is read here."), (picture, "60 by 40 pixels.")):
+            with page.expect_file_chooser() as chooser:
+                button.focus()
+                button.press("Enter")
+            chooser.value.set_files(file)
+            wait_until(lambda says=says: says in answer.inner_text(), 120)
+            assert "anna" not in answer.inner_text()
+        assert page.locator(".jp-OutputArea [role=alert]").count() == 0, "a refusal goes when a picture is taken"
     finally:
         page.close()
         end_kernels(lab)
