@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -23,6 +24,9 @@ SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross
 
 SHOWN = "shown beside the map"
 """Name of the trace that rings the record whose page is shown."""
+
+WIDTH_PX = 600
+"""Width of a chart. One that takes what room there is measures the room before a row of widgets was laid out."""
 
 _NO_PLOTLY = "maps that answer need plotly"
 
@@ -92,8 +96,8 @@ def map_chart(
     )  # fmt: skip
     bare = {"showticklabels": False, "zeroline": False, "showgrid": False, "showline": True, "linecolor": INK}
     chart.update_layout(
-        title={"text": title, "font": {"size": 15}}, template="plotly_white", dragmode="lasso", height=470,
-        margin={"l": 40, "r": 10, "t": 45, "b": 40}, legend={"orientation": "h", "y": -0.1}, font={"color": INK},
+        title={"text": title, "font": {"size": 15}}, template="plotly_white", dragmode="lasso",
+        width=WIDTH_PX, height=480, margin={"l": 40, "r": 10, "t": 45, "b": 40}, legend={"orientation": "h", "y": -0.12}, font={"color": INK},
         xaxis={**bare, "title": {"text": "map axis 1 (no unit)"}},
         yaxis={**bare, "title": {"text": "map axis 2 (no unit)"}},
     )  # fmt: skip
@@ -203,8 +207,8 @@ def _classes(chart: Any) -> list[Any]:
 def _under_pointer(record: int, name: str, said: Sequence[str] | None) -> str:
     """Words beside a point; plotly reads them as HTML."""
     words = "" if said is None else said[record]
-    shown = f"{words[:77]}..." if len(words) > 80 else words
-    return f"record {record}: {escape(name)}" + (f"<br>{escape(shown)}" if shown else "")
+    lines = textwrap.wrap(words, 42, max_lines=3, placeholder=" ...")
+    return "<br>".join([f"record {record}: {escape(name)}", *map(escape, lines)])
 
 
 def _plotly() -> Any:

@@ -24,10 +24,17 @@ def test_a_chart_keeps_every_point_with_its_record_and_says_its_class_without_co
     assert [list(trace.x) for trace in classes] == [[0.0, 2.0], [1.0, 3.0]]
     assert classes[0].marker.symbol != classes[1].marker.symbol
     assert list(classes[1].text) == ["record 1: NORM<br>b &lt;i&gt;", "record 3: NORM"]
-    assert len(classes[0].text[1]) < 110
     assert (ring.name, len(ring.x)) == (SHOWN, 0)
     assert chart.layout.title.text == "Four pages"
     assert chart.layout.dragmode == "lasso"
+
+
+def test_a_long_report_under_the_pointer_is_broken_into_a_few_short_lines():
+    chart = map_chart(POINTS, LABELS, "Four pages", said=["many words " * 40] * 4)
+    lines = chart.data[0].text[0].split("<br>")
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= 42
+    assert lines[-1].endswith("...")
 
 
 def test_a_lasso_over_several_classes_takes_their_records_once_and_in_order():
