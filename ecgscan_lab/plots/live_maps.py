@@ -97,7 +97,8 @@ def map_chart(
     bare = {"showticklabels": False, "zeroline": False, "showgrid": False, "showline": True, "linecolor": INK}
     chart.update_layout(
         title={"text": title, "font": {"size": 15}}, template="plotly_white", dragmode="lasso",
-        width=WIDTH_PX, height=480, margin={"l": 40, "r": 10, "t": 45, "b": 40}, legend={"orientation": "h", "y": -0.12}, font={"color": INK},
+        width=WIDTH_PX, height=480,
+        margin={"l": 40, "r": 10, "t": 45, "b": 40}, legend={"orientation": "h", "y": -0.12}, font={"color": INK},
         xaxis={**bare, "title": {"text": "map axis 1 (no unit)"}},
         yaxis={**bare, "title": {"text": "map axis 2 (no unit)"}},
     )  # fmt: skip

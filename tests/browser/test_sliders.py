@@ -225,14 +225,11 @@ def end_kernels(lab):
 
 
 def first_control(page):
-    """The first slider's handle; a notebook that has none has a list."""
-    handles = page.locator(".jp-OutputArea .noUi-handle")
-    if handles.count():
-        return handles.first, "ArrowRight"
-    lists = page.locator(".jp-OutputArea .widget-dropdown select")
-    lists.first.wait_for()
-    last = lists.first.evaluate("list => list.selectedIndex === list.options.length - 1")
-    return lists.first, "ArrowUp" if last else "ArrowDown"
+    """The handle of the first slider, and the key that moves it; a list has a slider beside it."""
+    handle = page.locator(".jp-OutputArea .noUi-handle").first
+    handle.wait_for()
+    last = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+    return handle, "ArrowLeft" if last else "ArrowRight"
 
 
 def pointed(page, chart, pictures):
