@@ -77,7 +77,7 @@ class MapPanel:
         """Map and page side by side where there is room, and beneath them what the lasso took."""
         ipywidgets = importlib.import_module("ipywidgets")
         beside = ipywidgets.VBox([self.number, self.card], layout={"flex": "1 1 20em", "min_width": "18em"})
-        map_ = ipywidgets.Box([self.chart], layout={"flex": "0 0 auto", "max_width": "100%"})
+        map_ = ipywidgets.Box([self.chart], layout={"flex": "0 0 auto", "max_width": "100%", "overflow": "auto"})
         row = ipywidgets.HBox([map_, beside], layout={"flex_flow": "row wrap"})
         return ipywidgets.VBox([row, self.picture])
 
