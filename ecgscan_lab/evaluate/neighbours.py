@@ -80,6 +80,40 @@ def chance_share(labels: Sequence[str] | NDArray[np.str_]) -> float:
     return float(100.0 * (counts * (counts - 1)).sum() / (n * (n - 1)))
 
 
+def class_medoids(rows: ArrayLike, labels: Sequence[str] | NDArray[np.str_]) -> dict[str, int]:
+    """The row of each class that lies in the midst of it: a real one, where a mean would be nobody.
+
+    **Equation**: argmax over i with y_i = c of sum over j with y_j = c of cos(x_i, x_j).
+
+    Args:
+        rows: `[record, dim]`, none of them zero.
+        labels: one a row.
+
+    Returns:
+        Class -> position, classes in order of their names; of equally central rows the earlier one.
+
+    Raises:
+        ArgumentError: a row is zero or not finite, or labels that do not match.
+
+    **Properties**: unchanged by a rotation and by the length of rows; another class's rows do not matter.
+
+    Example:
+        >>> class_medoids([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0]], ["a", "a", "a", "b"])
+        {'a': 1, 'b': 3}
+    """
+    table, of = np.asarray(rows, dtype=np.float64), np.asarray(labels)
+    if table.ndim != 2 or of.shape != (len(table),):
+        raise ArgumentError(f"rows {table.shape}, labels {of.shape}", field="labels", expected="one a row")
+    norms = np.linalg.norm(table, axis=1, keepdims=True)
+    if not (np.isfinite(table).all() and norms.all()):
+        raise ArgumentError("a row is zero or not finite", field="rows", expected="rows with a direction")
+    unit, found = table / norms, {}
+    for name in np.unique(of):
+        own = np.flatnonzero(of == name)
+        found[str(name)] = int(own[np.argmax((unit[own] @ unit[own].sum(axis=0)).round(12))])
+    return found
+
+
 def neighbour_overlap(rows: ArrayLike, points: ArrayLike, k: int = 10) -> float:
     """The share of neighbours in the full space that are neighbours on the map, too, in percent.
 

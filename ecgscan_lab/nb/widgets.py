@@ -134,7 +134,7 @@ class FigurePanel:
 
     Attributes:
         widgets: parameter -> its ipywidgets widget; setting `.value` redraws, which is how it is tested without a
-            browser. A slider stands beside a box with the same number, which carries its label.
+            browser. A slider stands beside a box with the same number, which carries its label, a list beside a slider.
         picture: the HTML widget that holds the picture with its alt text, or the message of an error.
         box: all of it, to display.
 
@@ -267,6 +267,13 @@ def live_front_end() -> bool:
     return os.environ.get("ECGSCAN_PROGRESS") != "plain" and find_spec("ipywidgets") is not None
 
 
+def say(words: str) -> None:
+    """Show a sentence, as Markdown where a front end reads it and as plain text anywhere else."""
+    from IPython.display import display
+
+    display({"text/markdown": words, "text/plain": words}, raw=True)
+
+
 def error_html(error: Exception) -> str:
     """An error as a message that is seen, and read out: screen readers announce an alert at once."""
     lines = escape(f"{type(error).__name__}: {error}").replace("\n", "<br>")
@@ -322,8 +329,18 @@ def _widget(control: Control, label_em: float) -> Any:
 
 
 def _row(widget: Any) -> Any:
-    """A control as it is laid out: a slider's handle has no name for screen readers, so a labelled number leads it."""
+    """A control as it is laid out: a slider's handle has no name for screen readers, so a labelled number leads it.
+
+    A list stands beside a slider over its options: JupyterLab takes the arrow keys of a list to move between cells.
+    """
     ipywidgets = _ipywidgets()
+    if isinstance(widget, ipywidgets.Dropdown):
+        steps = ipywidgets.SelectionSlider(
+            options=widget.options, index=widget.index, readout=False, continuous_update=False, layout={"width": "12em"}
+        )
+        widget.layout.width = f"calc({widget.style.description_width} + 15em)"
+        ipywidgets.link((widget, "index"), (steps, "index"))
+        return ipywidgets.HBox([widget, steps], layout={"flex_flow": "row wrap"})
     if not isinstance(widget, (ipywidgets.IntSlider, ipywidgets.FloatSlider)):
         return widget
     kind = ipywidgets.BoundedIntText if isinstance(widget, ipywidgets.IntSlider) else ipywidgets.BoundedFloatText

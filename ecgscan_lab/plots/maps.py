@@ -129,7 +129,7 @@ def plot_linked(places: Places, chosen: int, page: ArrayLike, text: str, name: s
         left.set_xlabel(text if len(text) < 90 else f"{text[:87]}...", wrap=True)
         for k, modality in enumerate(Places._fields):
             xy = getattr(places, modality)
-            right.scatter(*xy.T, s=10, c=PALETTE[k], marker=MARKERS[k], alpha=0.25, linewidths=0)
+            right.scatter(*xy.T, s=10, c=PALETTE[k], marker=MARKERS[k], alpha=0.4, linewidths=0)
             right.scatter(
                 *xy[chosen], s=130, c=PALETTE[k], marker=MARKERS[k], edgecolors=BLACK, zorder=3, label=modality
             )
@@ -176,7 +176,13 @@ def plot_occlusion(drops: ArrayLike, title: str = "") -> Figure:
     return describe(figure, f"Fall of the score when ink is left out, by lead; the largest sums are {said}.")
 
 
-def plot_selection(signals_mv: ArrayLike, fs_hz: float, chosen: Sequence[int], labels: Sequence[str]) -> Figure:
+def plot_selection(
+    signals_mv: ArrayLike,
+    fs_hz: float,
+    chosen: Sequence[int] | NDArray[np.int64],
+    labels: Sequence[str] | NDArray[np.str_],
+    points: ArrayLike | None = None,
+) -> Figure:
     """Labels of the chosen records, and the mean of their lead II beat about its largest deflection.
 
     Args:
@@ -184,15 +190,29 @@ def plot_selection(signals_mv: ArrayLike, fs_hz: float, chosen: Sequence[int], l
         fs_hz: sampling rate in hertz.
         chosen: positions; none gives an empty figure that says so.
         labels: class of each record.
+        points: places of all records on a map `[record, 2]`, to show where the chosen ones lie; None leaves it out.
+
+    Raises:
+        ArgumentError: a position that no record has, or points that do not match the labels.
     """
-    rows = np.asarray(chosen, dtype=int)
-    of = np.asarray(labels).astype(str)
-    names, counts = np.unique(of[rows], return_counts=True)
+    rows, of = np.asarray(chosen, dtype=int), np.asarray(labels).astype(str)
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(of):
+        raise ArgumentError(f"no record {rows.max()}", field="chosen", expected=f"0 to {len(of) - 1}")
+    names = np.unique(of)
+    counts = [int((of[rows] == name).sum()) for name in names]
     with style():
-        figure = Figure(figsize=(9.0, 3.3), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        left.barh(names, counts, color=PALETTE[0])
-        left.set(xlabel="Records in the selection", ylabel="Class")
+        figure = Figure(figsize=(9.0 if points is None else 11.5, 3.5), layout="constrained")
+        *before, left, right = figure.subplots(1, 2 if points is None else 3)
+        if points is not None:
+            _taken(before[0], points, rows, of)
+        for k, (name, count) in enumerate(zip(names, counts, strict=True)):  # the bars are the map's legend
+            colour = PALETTE[k % len(PALETTE)]
+            left.barh(name, count, color=colour)
+            if points is not None:
+                left.scatter(count + 0.04 * max(*counts, 1), k, s=30, c=colour, marker=MARKERS[k % len(MARKERS)])
+        left.invert_yaxis()
+        left.xaxis.get_major_locator().set_params(integer=True)
+        left.set(xlabel="Records in the selection", ylabel="Class", title=f"{len(rows)} of {len(of)} records")
         if len(rows):
             beats = np.stack([_beat(np.asarray(signals_mv)[i, 1], fs_hz) for i in rows])
             seconds = (np.arange(beats.shape[1]) - beats.shape[1] // 2) / fs_hz
@@ -200,8 +220,58 @@ def plot_selection(signals_mv: ArrayLike, fs_hz: float, chosen: Sequence[int], l
             right.fill_between(seconds, mean - spread, mean + spread, color=PALETTE[0], alpha=0.2, linewidth=0)
             right.plot(seconds, mean, color=PALETTE[0])
         right.set(xlabel="Time from the R peak (s)", ylabel="Lead II (mV)", title="Mean beat, and one SD")
-    said = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True)) or "nobody"
+    said = ", ".join(f"{name} {n}" for name, n in zip(names, counts, strict=True) if n) or "nobody"
     return describe(figure, f"{len(rows)} chosen records: {said}; beside it their mean beat in lead II.")
+
+
+def plot_map_pages(
+    points: ArrayLike, labels: Sequence[str] | NDArray[np.str_], shown: Mapping[str, int], pages: Sequence[ArrayLike]
+) -> Figure:
+    """A map, and the pages of a few of its points: the still twin of a map that shows pages under the pointer.
+
+    Args:
+        points: places of all records `[record, 2]`.
+        labels: class of each record, at most seven classes.
+        shown: title of a page -> position of its record, up to seven.
+        pages: their pictures, uint8 `[height, width, 3]`, in the same order.
+
+    Raises:
+        ArgumentError: tables do not match, more classes than colours, or a position that no record has.
+    """
+    xy, of = np.asarray(points, dtype=np.float64), np.asarray(labels).astype(str)
+    names = sorted(set(of.tolist()))
+    if not 1 <= len(shown) <= 7 or len(pages) != len(shown):
+        raise ArgumentError(f"{len(shown)} records, {len(pages)} pages", field="shown", expected="1 to 7, a page each")
+    if xy.shape != (len(of), 2) or len(names) > len(PALETTE) or not all(0 <= i < len(of) for i in shown.values()):
+        raise ArgumentError(
+            f"points {xy.shape}, {len(names)} classes", field="points", expected="[record, 2], positions among them"
+        )
+    columns = 1 if len(shown) < 4 else 2
+    rows = -(-len(shown) // columns)
+    with style():
+        figure = Figure(figsize=(5.0 + 3.2 * columns, max(4.2, 1.95 * rows)), layout="constrained")
+        grid = figure.add_gridspec(rows, 1 + columns, width_ratios=(4.6, *[3.1] * columns))
+        axes = figure.add_subplot(grid[:, 0])
+        for k, name in enumerate(names):
+            own = xy[of == name]
+            axes.scatter(
+                own[:, 0], own[:, 1], s=16, c=PALETTE[k], marker=MARKERS[k], alpha=0.6, linewidths=0, label=name
+            )
+        for n, (title, i) in enumerate(shown.items()):
+            letter = chr(ord("A") + n)
+            axes.scatter(xy[i, 0], xy[i, 1], s=150, facecolors="none", edgecolors=BLACK, linewidths=1.6, zorder=3)
+            axes.annotate(
+                letter, (float(xy[i, 0]), float(xy[i, 1])), xytext=(9, 7), textcoords="offset points",
+                fontweight="bold",
+                bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+            )  # fmt: skip
+            panel = figure.add_subplot(grid[n // columns, 1 + n % columns])
+            _page(panel, pages[n])
+            panel.set_title(f"{letter}: {title}", fontsize=9)
+        _bare(axes)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(names), fontsize=9)
+    said = "; ".join(f"{title} at {xy[i][0]:.2g}, {xy[i][1]:.2g}" for title, i in shown.items())
+    return describe(figure, f"A flat map of {len(of)} records and the pages of {len(shown)} of them: {said}.")
 
 
 def within(points: ArrayLike, x: float, y: float, radius: float) -> NDArray[np.int64]:
@@ -221,6 +291,21 @@ def _beat(lead_mv: NDArray[Any], fs_hz: float) -> NDArray[Any]:
     filled = np.abs(np.nan_to_num(lead_mv - np.nanmedian(lead_mv) if np.isfinite(lead_mv).any() else lead_mv))
     middle = half + int(np.argmax(filled[half : len(filled) - half]))
     return lead_mv[middle - half : middle + half + 1]
+
+
+def _taken(axes: Axes, points: ArrayLike, rows: NDArray[Any], of: NDArray[np.str_]) -> None:
+    """A map on which the chosen records have their class's colour and all others are pale."""
+    xy, taken = np.asarray(points, dtype=np.float64), np.zeros(len(of), dtype=bool)
+    if xy.shape != (len(of), 2):
+        raise ArgumentError(f"points {xy.shape}, labels {of.shape}", field="points", expected="[record, 2]")
+    taken[rows] = True
+    axes.scatter(xy[~taken, 0], xy[~taken, 1], s=10, c=MUTED, alpha=0.3, linewidths=0)
+    for k, name in enumerate(np.unique(of)):
+        own = xy[taken & (of == name)]
+        if len(own):
+            axes.scatter(own[:, 0], own[:, 1], s=20, c=PALETTE[k % len(PALETTE)], marker=MARKERS[k % len(MARKERS)])
+    _bare(axes)
+    axes.set_title("Where they lie")
 
 
 def _bare(axes: Axes) -> None:

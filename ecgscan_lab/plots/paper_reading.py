@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ecgscan_lab.leads import LEADS
+from ecgscan_lab.leads.partial import LAWS, check_laws_in_part, law_difference
 from ecgscan_lab.plots.figure import BLUE, INK, MUTED, VERMILLION, describe, style
 
 
@@ -35,6 +36,42 @@ def plot_read_leads(leads_mv: NDArray[np.float32], fs_hz: float, truth_mv: NDArr
                 axes.legend(loc="upper right", ncols=2, fontsize=8)
     missing = ", ".join(f"{lead} {100 * np.isnan(row).mean():.0f} %" for lead, row in zip(LEADS, leads_mv, strict=True))
     return describe(figure, f"Twelve leads in millivolts over seconds, read in blue. Not shown on the page: {missing}.")
+
+
+def plot_law_check(leads_mv: NDArray[np.float32], fs_hz: float) -> Figure:
+    """Draw each limb-lead law that a page lets us try: what should be zero, under the largest of its leads.
+
+    Args:
+        leads_mv: `[12, time]` in mV, NaN where nothing was read.
+        fs_hz: its rate.
+
+    Returns:
+        One panel for each law that was tried (`leads.partial.check_laws_in_part`); a sentence where none was.
+    """
+    checks = [check for check in check_laws_in_part(leads_mv, fs_hz) if np.isfinite(check.residual_mv)]
+    seconds = np.arange(leads_mv.shape[1]) / fs_hz
+    said = []
+    with style():
+        figure = Figure(figsize=(11.0, 0.5 + 1.9 * max(1, len(checks))), layout="constrained")
+        panels = figure.subplots(max(1, len(checks)), 1, squeeze=False)[:, 0]
+        for axes, check in zip(panels, checks, strict=False):
+            difference = law_difference(leads_mv, check.law)
+            together = np.isfinite(difference)
+            rows = {lead: np.where(together, leads_mv[LEADS.index(lead)], np.nan) for lead in LAWS[check.law]}
+            largest = max(rows, key=lambda lead: float(np.nanstd(rows[lead])))
+            axes.plot(seconds, rows[largest] - np.nanmedian(rows[largest]), color=MUTED, linewidth=1.0, label=largest)
+            axes.plot(seconds, difference - check.offset_mv, color=BLUE, linewidth=1.4, label="what should be zero")
+            axes.set_xlim(seconds[together][0], seconds[together][-1])
+            axes.set_ylabel("voltage (mV)")
+            axes.set_title(f"{check.law} = 0: {check.verdict}", fontsize=10)
+            axes.legend(loc="upper right", ncols=2, fontsize=8, frameon=True)
+            said.append(f"{check.law} {check.verdict}, residual {check.residual_mv:.3f} mV")
+        if not checks:
+            panels[0].set_axis_off()
+            panels[0].text(0.0, 0.5, "No law could be tried: on this page the leads of none overlap in time.")
+        else:
+            panels[len(checks) - 1].set_xlabel("time (s)")
+    return describe(figure, f"Limb-lead laws tried in part, in mV over seconds: {'; '.join(said) or 'none could be'}.")
 
 
 def plot_findings(rows: Sequence[Mapping[str, Any]]) -> Figure:

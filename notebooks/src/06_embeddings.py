@@ -249,6 +249,18 @@ pictures = draw_images(cohort, single[shown], size).numpy()
 show(plot_pages(list(pictures), [f"{'asked' if k == 0 else f'nearest {k}'}: {labels[i]}" for k, i in enumerate(shown)]))
 
 # %% [markdown]
+# A class has no average page, but it has a middle: the page most alike to all others of its class. Five of them on the map:
+
+# %%
+from ecgscan_lab.evaluate.neighbours import class_medoids
+from ecgscan_lab.plots.maps import plot_map_pages
+
+flat = maps["t-SNE"] / np.abs(maps["t-SNE"]).max()
+middles = class_medoids(space, labels)
+drawn = draw_images(cohort, single[list(middles.values())], size).numpy().transpose(0, 2, 3, 1)
+show(plot_map_pages(flat, labels, middles, list(drawn)))
+
+# %% [markdown]
 # ## 5. One record, three places
 #
 # Page, report and signal of the test records on one map. Choose a record: how large is its triangle?
@@ -270,6 +282,21 @@ def linked(record):
 interact_figure(linked, record=slider(0, len(test) - 1, 0, 1, "test record"))
 
 # %% [markdown]
+# The same map again, one that answers: whatever point of a record you touch, all three of its places are joined.
+
+# %%
+from ecgscan_lab.nb.map_panel import explore_map
+from ecgscan_lab.plots.live_maps import linked_chart
+
+
+def test_page(record):
+    return draw_images(cohort, test[[record]], size).numpy()[0], f"test record {record}: {texts[test[record]]}"
+
+
+said = [texts[i] for i in test]
+explore_map(linked_chart(places, "Page, report and signal of test records (PCA)", said=said), test_page)
+
+# %% [markdown]
 # Pages, reports and signals may lie apart as whole clouds, the *modality gap*. Retrieval survives it, since
 # it ranks within a cloud; so a wide triangle is no proof of a bad match.
 #
@@ -280,16 +307,34 @@ interact_figure(linked, record=slider(0, len(test) - 1, 0, 1, "test record"))
 # %%
 from ecgscan_lab.plots.maps import plot_selection, within
 
-flat = maps["t-SNE"] / np.abs(maps["t-SNE"]).max()
 recorded = cohort.signals_mv[single]
 
 
 def selected(x, y, radius):
-    return plot_selection(recorded, cohort.fs_hz, within(flat, x, y, radius), labels)
+    return plot_selection(recorded, cohort.fs_hz, within(flat, x, y, radius), labels, flat)
 
 
 place = {name: slider(-1.0, 1.0, 0.0, 0.05, f"{name} of the circle (share of the map)") for name in ("x", "y")}
 interact_figure(selected, **place, radius=slider(0.05, 1.5, 0.5, 0.05, "radius (share of the map)"))
+
+# %% [markdown]
+# A circle is a poor tool. In a live notebook, draw a lasso around whatever looks like a cluster, and point at its members.
+# Does the picture's cluster have a beat of its own?
+
+# %%
+from ecgscan_lab.plots.live_maps import map_chart
+
+
+def its_page(record):
+    words = f"record {record}, {labels[record]}: {texts[single[record]]}"
+    return draw_images(cohort, single[[record]], size).numpy()[0], words
+
+
+def lassoed(records):
+    return plot_selection(recorded, cohort.fs_hz, records, labels, flat)
+
+
+explore_map(map_chart(flat, labels, "Pages, laid out by t-SNE", said=[texts[i] for i in single]), its_page, lassoed)
 
 # %% [markdown]
 # ## 7. Which ink moved the decision?
@@ -318,7 +363,16 @@ show(plot_occlusion(leads, f"What speaks for {name}? By lead"))
 
 # %%
 spans = beat_spans(cohort.records[asked])
-show(plot_occlusion(occlusion(score, cohort.records[asked], size, spans), f"What speaks for {name}? By lead and beat"))
+beats = occlusion(score, cohort.records[asked], size, spans)
+show(plot_occlusion(beats, f"What speaks for {name}? By lead and beat"))
+
+# %% [markdown]
+# And where on the page is that? Stretches without a colour are on the page, and moved nothing.
+
+# %%
+from ecgscan_lab.plots.page_saliency import plot_page_saliency
+
+show(plot_page_saliency(beats, cohort.records[asked], spans, f"What speaks for {name}? On the page"))
 
 # %% [markdown]
 # Is that more than a picture? On several test records, leave out *at once* the three leads that spoke loudest for the class,

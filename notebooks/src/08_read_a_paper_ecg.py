@@ -42,19 +42,26 @@ seed = 0
 # %% [markdown]
 # ## 1. The picture
 #
-# Without a picture of yours, a synthetic recording is printed and photographed, so that the truth is known.
+# Have you one of your own? Choose it here, then run the cells *below* this one; or name it by the parameter `picture`. A
+# file that is no picture, and a picture that is no page, are told so.
 
 # %%
 from ecgscan_lab import draw_page, fit_page, synthetic_records
-from ecgscan_lab.evaluate.picture_files import decode_picture, read_file
-from ecgscan_lab.plots.figure import show
+from ecgscan_lab.nb.uploads import ask_for_picture
 from ecgscan_lab.plots.photographs import plot_overlay
 
-record = None if picture else synthetic_records(1, seed=2, fs_hz=100.0)[0]
-if picture:
-    pixels = decode_picture(read_file(picture), picture)
-else:
-    pixels = draw_page(record, dpi=150, degrade="photo", seed=seed).pixels
+upload = ask_for_picture(lambda pixels: plot_overlay(pixels, fit_page(pixels)))
+
+# %% [markdown]
+# Without a picture of yours, a synthetic recording is printed and photographed, so that the truth is known.
+
+# %%
+from ecgscan_lab.evaluate.picture_files import decode_picture, read_file
+from ecgscan_lab.plots.figure import show
+
+own = decode_picture(read_file(picture), picture) if picture else upload.pixels
+record = synthetic_records(1, seed=2, fs_hz=100.0)[0] if own is None else None
+pixels = draw_page(record, dpi=150, degrade="photo", seed=seed).pixels if own is None else own
 fit = fit_page(pixels)
 print(f"{fit.page.layout}, confidence {fit.confidence:.2f}, crossings within {fit.residual_mm:.2f} mm", *fit.flags)
 show(plot_overlay(pixels, fit, record))
@@ -84,7 +91,22 @@ from ecgscan_lab import diagnose_leads
 diagnose_leads(read.leads_mv, fs_hz=read.fs_hz)
 
 # %% [markdown]
-# The laws need all six limb leads at once, and a 3 x 4 page never shows them so: the doctor says that instead of guessing.
+# The doctor needs all six limb leads at once, and a 3 x 4 page never shows them so: it says that instead of guessing. But a
+# law ties only three leads, and those of one column run together. Each law is tried where its own leads overlap:
+
+# %%
+import pandas as pd
+
+from ecgscan_lab.leads.partial import check_laws_in_part
+from ecgscan_lab.plots.paper_reading import plot_law_check
+
+show(plot_law_check(read.leads_mv, read.fs_hz))
+pd.DataFrame([check.row() for check in check_laws_in_part(read.leads_mv, read.fs_hz)]).set_index("law")
+
+# %% [markdown]
+# The law should give zero. What is left is what reading cost: spikes where steep strokes lost height, and an offset where zero
+# lines disagree. *Partial* is to be taken literally: of the rest of the recording the page gives no account. And a law that
+# holds does not prove the names: electrodes exchanged on the patient obey it, too.
 #
 # ## 3. Findings, beside pages of known label
 #
@@ -121,8 +143,6 @@ def p_value(score, reference):
     return (1 + (reference >= score).sum()) / (len(reference) + 1)
 
 # %%
-import pandas as pd
-
 from ecgscan_lab.evaluate.findings import read_paper_ecg, reference_pages
 
 reference = reference_pages(n_records=400)
@@ -232,6 +252,14 @@ try:
     read_paper_ecg(draw_page(example, PageSpec(grid="none"), dpi=100).pixels, reference=reference)
 except PageError as error:
     print(f"{type(error).__name__}: {error}")
+
+# %% [markdown]
+# And this is what the button of section 1 says to a letter:
+
+# %%
+from ecgscan_lab.nb.uploads import answer_file
+
+print(answer_file(b"Dear colleague, thank you for sending us this patient.").words)
 
 # %% [markdown]
 # ## Check yourself

@@ -7,6 +7,7 @@ from sklearn.manifold import trustworthiness
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.evaluate.neighbours import (
     chance_share,
+    class_medoids,
     map_trustworthiness,
     neighbour_indices,
     neighbour_overlap,
@@ -52,3 +53,16 @@ def test_bad_arguments_are_named():
         with pytest.raises(ArgumentError) as caught:
             call()
         assert caught.value.field == name
+
+
+def test_the_middle_of_a_class_is_its_most_central_row_and_no_other_class_matters():
+    angles = np.array([0.0, 0.2, 0.35, 1.5, 1.6, 1.9])
+    rows, labels = np.stack([np.cos(angles), np.sin(angles)], axis=1), list("aaabbb")
+    assert class_medoids(rows, labels) == {"a": 1, "b": 4}
+    turned = rows @ np.array([[0.6, -0.8], [0.8, 0.6]]) * np.arange(1, 7)[:, None]
+    assert class_medoids(turned, labels) == {"a": 1, "b": 4}
+    assert class_medoids(rows[:4], labels[:4]) == {"a": 1, "b": 3}
+    with pytest.raises(ArgumentError, match="one a row"):
+        class_medoids(rows, labels[:5])
+    with pytest.raises(ArgumentError, match="zero"):
+        class_medoids(np.zeros((6, 2)), labels)

@@ -132,6 +132,18 @@ def test_a_slider_has_a_labelled_number_that_moves_it_and_follows_it(step, typed
     assert type(height.value) is type(step)
 
 
+def test_a_list_has_a_slider_beside_it_since_jupyterlab_takes_its_arrow_keys():
+    panel = FigurePanel(view, {"kind": choice(["line", "step", "curve"], "step", "kind")})
+    named, steps = panel.box.children[0].children
+    assert named is panel.widgets["kind"]
+    assert (named.description, named.index, steps.index) == ("kind", 1, 1)
+    steps.index = 2
+    assert named.value == "curve"
+    assert "A curve that rises" in panel.picture.value
+    named.value = "line"
+    assert steps.index == 0
+
+
 def test_an_error_at_the_first_values_is_raised(sent):
     with pytest.raises(ArgumentError, match="too <high>"):
         interact_figure(view, height=slider(0.0, 3.0, 3.0, 0.5, "height (mV)"))
