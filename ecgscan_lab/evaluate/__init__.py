@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ecgscan_lab.evaluate.epoch_probe import EpochProbeResult, EpochSettings, epoch_probe
-    from ecgscan_lab.evaluate.feature_table import FeatureTable, read_features, write_features
-    from ecgscan_lab.evaluate.geometry import alignment, effective_rank, modality_gap, uniformity
-    from ecgscan_lab.evaluate.intervals import (
-        MacroAuroc,
-        PairedDifference,
-        bootstrap_ci,
-        bootstrap_macro_auroc,
-        macro_auroc,
-        paired_difference_ci,
-    )
-    from ecgscan_lab.evaluate.linear_probe import C_GRID, ProbeResult, linear_probe
-    from ecgscan_lab.evaluate.paired import PairedInterval, bootstrap_average, seed_interval
-    from ecgscan_lab.evaluate.probe_table import FractionRow, ProbeTable, probe_fractions
-    from ecgscan_lab.evaluate.readers import reader_table
-    from ecgscan_lab.evaluate.reconstruction import limb_law_snr, reconstruction_error
-    from ecgscan_lab.evaluate.report import Measured, Report, report
-    from ecgscan_lab.evaluate.shift import class_map, probe_shift, zero_shot_shift
-    from ecgscan_lab.evaluate.zero_shot import RetrievalResult, ZeroShotResult, class_embeddings, retrieval, zero_shot
+from ecgscan_lab.evaluate.epoch_probe import EpochProbeResult, EpochSettings, epoch_probe
+from ecgscan_lab.evaluate.feature_table import FeatureTable, read_features, write_features
+from ecgscan_lab.evaluate.geometry import alignment, effective_rank, modality_gap, uniformity
+from ecgscan_lab.evaluate.intervals import (
+    MacroAuroc,
+    PairedDifference,
+    bootstrap_ci,
+    bootstrap_macro_auroc,
+    macro_auroc,
+    paired_difference_ci,
+)
+from ecgscan_lab.evaluate.linear_probe import C_GRID, ProbeResult, linear_probe
+from ecgscan_lab.evaluate.paired import PairedInterval, bootstrap_average, seed_interval
+from ecgscan_lab.evaluate.probe_table import FractionRow, ProbeTable, probe_fractions
+from ecgscan_lab.evaluate.readers import reader_table
+from ecgscan_lab.evaluate.reconstruction import limb_law_snr, reconstruction_error
+from ecgscan_lab.evaluate.report import Measured, Report, report
+from ecgscan_lab.evaluate.shift import class_map, probe_shift, zero_shot_shift
+from ecgscan_lab.evaluate.zero_shot import RetrievalResult, ZeroShotResult, class_embeddings, retrieval, zero_shot
 
 __all__ = [
     "C_GRID",
@@ -67,51 +63,3 @@ __all__ = [
     "zero_shot",
     "zero_shot_shift",
 ]
-
-_HOME = {
-    "C_GRID": "linear_probe",
-    "EpochProbeResult": "epoch_probe",
-    "EpochSettings": "epoch_probe",
-    "FeatureTable": "feature_table",
-    "FractionRow": "probe_table",
-    "MacroAuroc": "intervals",
-    "Measured": "report",
-    "PairedDifference": "intervals",
-    "PairedInterval": "paired",
-    "ProbeResult": "linear_probe",
-    "ProbeTable": "probe_table",
-    "Report": "report",
-    "RetrievalResult": "zero_shot",
-    "ZeroShotResult": "zero_shot",
-    "alignment": "geometry",
-    "bootstrap_average": "paired",
-    "bootstrap_ci": "intervals",
-    "bootstrap_macro_auroc": "intervals",
-    "class_embeddings": "zero_shot",
-    "class_map": "shift",
-    "effective_rank": "geometry",
-    "epoch_probe": "epoch_probe",
-    "limb_law_snr": "reconstruction",
-    "linear_probe": "linear_probe",
-    "macro_auroc": "intervals",
-    "modality_gap": "geometry",
-    "paired_difference_ci": "intervals",
-    "probe_fractions": "probe_table",
-    "probe_shift": "shift",
-    "read_features": "feature_table",
-    "reader_table": "readers",
-    "reconstruction_error": "reconstruction",
-    "report": "report",
-    "retrieval": "zero_shot",
-    "seed_interval": "paired",
-    "uniformity": "geometry",
-    "write_features": "feature_table",
-    "zero_shot": "zero_shot",
-    "zero_shot_shift": "shift",
-}
-
-
-def __getattr__(name: str) -> Any:  # one name must not load numba and scipy for all
-    if name in _HOME:
-        return getattr(importlib.import_module(f"ecgscan_lab.evaluate.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'ecgscan_lab.evaluate' has no attribute {name!r}")
