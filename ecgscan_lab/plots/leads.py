@@ -16,7 +16,7 @@ from ecgscan_lab.errors import ArgumentError, LeadError
 from ecgscan_lab.leads import LEADS, LIMB_LEADS, LimbProjection, derive_limb_leads, limb_law_residuals
 from ecgscan_lab.leads.hypotheses import Story, law_snr_db, limb_moments
 from ecgscan_lab.leads.laws import project_limb_leads
-from ecgscan_lab.plots.figure import AZURE, BLUE, FAINT, INK, MARKERS, MUTED, PALETTE, SKY, VERMILLION, describe, style
+from ecgscan_lab.plots.figure import AZURE, BLUE, INK, MARKERS, MUTED, PALETTE, SKY, VERMILLION, describe, style
 from ecgscan_lab.types import EcgRecord
 
 AXIS_DEG = {"I": 0.0, "II": 60.0, "III": 120.0, "aVR": -150.0, "aVL": -30.0, "aVF": 90.0}
