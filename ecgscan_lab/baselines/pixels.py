@@ -11,20 +11,19 @@ from ecgscan_lab.types import Cohort
 
 
 def pixel_features(
-    cohort: Cohort, size: tuple[int, int] = (192, 448), cell: tuple[int, int] | None = None, batch_size: int = 32
+    cohort: Cohort, size: tuple[int, int] = (192, 448), cell: tuple[int, int] = (8, 16), batch_size: int = 32
 ) -> np.ndarray:
     """Mean darkness in every cell of the plain compact page.
 
     Args:
         cohort: the records.
         size: (height, width) of the page in pixels.
-        cell: (height, width) of a cell in pixels; None: as many cells on pages of any size, 24 rows of 28.
+        cell: (height, width) of a cell in pixels.
         batch_size: pages drawn at a time.
 
     Returns:
         float32 `[record, cells]`, 0 for white paper and 1 for black.
     """
-    cell = cell or (max(1, size[0] // 24), max(1, size[1] // 28))
     n_cells = (size[0] // cell[0]) * (size[1] // cell[1])
     # Filled in place: small results kept between large passing ones would fragment the memory of a small machine.
     features = np.empty((len(cohort), n_cells), dtype=np.float32)

@@ -219,7 +219,7 @@ supervised = fit_supervised(cohort, task, recipe, seed=seed, on_step=on_step)
 features = {
     "pretrained": embed_pages(run.model.tower, cohort, recipe.size),
     "random_init": embed_pages(untrained.tower, cohort, recipe.size),
-    "raw_pixels": pixel_features(cohort, recipe.size),
+    "raw_pixels": pixel_features(cohort, recipe.size, cell=(recipe.size[0] // 24, recipe.size[1] // 28)),
     "supervised": embed_pages(supervised, cohort, recipe.size),
     "signal_teacher": frozen.signal,
 }

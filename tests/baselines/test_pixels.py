@@ -33,9 +33,6 @@ def test_the_default_is_a_modest_number_of_cells_between_white_and_black(cohort)
     features = pixel_features(cohort)
     assert features.shape == (5, 24 * 28)
     assert 0 <= features.min() < features.max() <= 1
-    smaller = pixel_features(cohort, (96, 224))
-    assert smaller.shape == features.shape, "as many on a smaller page"
-    assert np.corrcoef(smaller.ravel(), features.ravel())[0, 1] > 0.9
 
 
 def test_features_depend_on_the_record_alone(cohort):
