@@ -122,7 +122,7 @@ def merl_draw(n: int, fraction: float) -> NDArray[np.intp]:
         raise ArgumentError(
             f"{fraction:g} of {n} records", field="label_fraction", expected="a share that is at least one record"
         )
-    order = np.random.RandomState(_MERL_SEED).permutation(n)  # noqa: NPY002 - scikit-learn's own draw, without loading it
+    order = np.random.RandomState(_MERL_SEED).permutation(n)  # what scikit-learn draws, without loading it
     return np.sort(order[n - math.floor(n * fraction) :])
 
 
