@@ -27,7 +27,7 @@ __all__ = [
 
 PROFILES = ("smoke", "quick", "full")
 FEW = 2000
-"""Training records up to which `quick` draws small pages and takes many steps: see `recipe_for`."""
+"""Training records up to which `quick` takes many small steps: see `recipe_for`."""
 
 
 def tiny() -> Recipe:
@@ -36,7 +36,7 @@ def tiny() -> Recipe:
 
 
 def quick(n_train: int) -> Recipe:
-    """A small model on two cores within minutes: 25,600 small pages, or with more than 2,000 records up to 34,000.
+    """A small model on two cores within minutes: 16,000 to 34,000 pages.
 
     Args:
         n_train: records to train on.
@@ -202,9 +202,8 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
     """The recipe of a profile for so many training records.
 
     `smoke` runs every line of code in seconds and learns next to nothing; `quick` learns within minutes on two cores:
-    for up to `FEW` records 25,600 pages of 96 x 224 px in 800 steps, for more four pages a record, 34,000 at most, of
-    192 x 448 px; `full` is ten passes of a wider tower over larger pages, for a GPU or a night. The objective is the
-    paper's in all three.
+    for up to `FEW` records 500 steps of 32 pages, for more four pages a record, 34,000 at most, in steps of 64; `full`
+    is ten passes of a wider tower over larger pages, for a GPU or a night. The objective is the paper's in all three.
 
     Raises:
         ArgumentError: unknown profile.
@@ -226,17 +225,16 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
     if profile == "quick" and n_train <= FEW:
         return Recipe(
             "quick",
-            size=(96, 224),
             samples_per_query=40,
-            steps=800,
+            steps=500,
             batch_size=32,
             lr=3e-3,
             teacher_steps=100,
             teacher_batch=64,
-            supervised_steps=800,
+            supervised_steps=300,
         )
     if profile == "quick":
-        steps = min(max(4 * n_train, 6_400), 34_000) // 64
+        steps = min(max(4 * n_train, 16_000), 34_000) // 64
         return Recipe(
             "quick", steps=steps, teacher_steps=steps // 2, teacher_batch=64, supervised_steps=int(1.35 * steps)
         )
