@@ -213,7 +213,7 @@ def plot_rounding(
         title: figure title, or None.
 
     Returns:
-        The figure, with alt text. Hollow markers are determinants below zero, drawn by their size: there the modulus
+        The figure, with alt text. Hollow triangles are determinants below zero, drawn by their size: there the modulus
         turns the gradient round. Bars along the foot are exact zeros, where the root has none.
 
     Raises:
@@ -240,7 +240,8 @@ def plot_rounding(
             style: dict[str, Any] = {"marker": marker, "color": colour, "markersize": 5, "linestyle": "none"}
             axes.plot(across[values > 0], values[values > 0], label=name, **style)
             if below.any():
-                axes.plot(across[below], -values[below], fillstyle="none", label=f"{name}, below 0", **style)
+                hollow = style | {"marker": "v", "fillstyle": "none"}
+                axes.plot(across[below], -values[below], label=f"{name}, below 0", **hollow)
             if zero.any():  # no place on a logarithmic axis: along its foot
                 foot = np.full(int(zero.sum()), 0.03)
                 at_foot = axes.get_xaxis_transform()
