@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | `quick`: 3 to 5 minutes and about 1.7 GB on two cores; `smoke`: half a minute |
+# | **Time and memory** | `quick`: 5 to 8 minutes and about 1.5 GB on two cores; `smoke`: half a minute |
 # | **You will learn to** | *draw* an ECG page from a recording, *align* pages with signals and reports, *judge* what the image encoder learned |
 # | **You need** | Python, a little deep learning; no GPU, no download, no cardiology |
 #
