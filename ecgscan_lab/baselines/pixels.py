@@ -11,7 +11,7 @@ from ecgscan_lab.types import Cohort
 
 
 def pixel_features(
-    cohort: Cohort, size: tuple[int, int] = (192, 448), cell: tuple[int, int] = (8, 16), batch_size: int = 64
+    cohort: Cohort, size: tuple[int, int] = (192, 448), cell: tuple[int, int] = (8, 16), batch_size: int = 32
 ) -> np.ndarray:
     """Mean darkness in every cell of the plain compact page.
 

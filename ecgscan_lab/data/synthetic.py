@@ -10,7 +10,7 @@ real recordings: it shows fourteen textbook pictures and what lies between them 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -139,9 +139,16 @@ def synthetic_cohort(n_records: int = 2000, seed: int = 0, *, fs_hz: float = 100
         >>> len(cohort), {name: len(classes) for name, classes in cohort.tasks.items()}
         (60, {'superclass': 5, 'rhythm': 5, 'diagnosis': 14})
     """
-    records = tuple(synthetic_records(n_records, seed, fs_hz=fs_hz, duration_s=duration_s))
+    drawn = synthetic_records(n_records, seed, fs_hz=fs_hz, duration_s=duration_s)
+    signals_mv = np.empty((len(drawn), *(drawn[0].signal_mv.shape if drawn else (12, 0))), dtype=np.float32)
+    for i, record in enumerate(drawn):  # one by one: what each had is free before the next is copied
+        signals_mv[i] = record.signal_mv
+        drawn[i] = replace(record, signal_mv=signals_mv[i])
+    records = tuple(drawn)
     named = {code: DESCRIPTIONS[code] for classes in TASKS.values() for code in classes}
-    return Cohort("synthetic", records, dict(TASKS), data_sha256=hash_records(records), descriptions=named)
+    cohort = Cohort("synthetic", records, dict(TASKS), data_sha256=hash_records(records), descriptions=named)
+    cohort.__dict__["signals_mv"] = signals_mv  # fills the cached property: no second copy of the signals
+    return cohort
 
 
 def synthetic_visits(n: int, seed: int = 0, *, fs_hz: float = 500.0, duration_s: float = 10.0) -> list[Visit]:

@@ -22,7 +22,7 @@ def embed_pages(
     size: tuple[int, int],
     *,
     indices: np.ndarray | None = None,
-    batch_size: int = 64,
+    batch_size: int = 32,
     cache: str | PathLike[str] | None = None,
 ) -> np.ndarray:
     """Encode the plain compact page of each record.

@@ -118,13 +118,12 @@ def merl_draw(n: int, fraction: float) -> NDArray[np.intp]:
     >>> [len(merl_draw(n, 0.01)) for n in (17084, 7197, 16832, 4950, 16546)]
     [170, 71, 168, 49, 165]
     """
-    from sklearn.model_selection import train_test_split
-
     if not 1 <= math.floor(n * fraction) < n:
         raise ArgumentError(
             f"{fraction:g} of {n} records", field="label_fraction", expected="a share that is at least one record"
         )
-    return np.sort(train_test_split(np.arange(n), train_size=fraction, random_state=_MERL_SEED)[0])
+    order = np.random.RandomState(_MERL_SEED).permutation(n)  # what scikit-learn draws, without loading it
+    return np.sort(order[n - math.floor(n * fraction) :])
 
 
 def _n_wanted(n: int, fraction: float) -> int:

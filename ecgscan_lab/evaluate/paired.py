@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.evaluate.intervals import FloatArray, resampled_weights
@@ -79,7 +79,7 @@ def seed_interval(differences: ArrayLike, draws: ArrayLike | None = None, *, lev
     if variance == 0.0:
         return PairedInterval(mean, mean, mean)
     freedom = variance**2 / sum(term**2 / nu for term, nu in terms)
-    reach = float(student_t.ppf(0.5 + level / 2, freedom)) * math.sqrt(variance)
+    reach = float(stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(variance)
     return PairedInterval(mean, mean - reach, mean + reach)
 
 

@@ -13,6 +13,7 @@ from ecgscan_lab.evaluate.intervals import FloatArray
 from ecgscan_lab.leads import LEADS, LIMB_LEADS, derive_limb_leads
 
 SPANS = ("all", "visible", "hidden")
+_CHUNK = 256  # records at a time, in float64: a cohort at once would take hundreds of megabytes
 
 
 def reconstruction_error(
@@ -87,14 +88,11 @@ def limb_law_snr(signals_mv: ArrayLike) -> pd.DataFrame:
     {'III = II - I': 0.0, 'aVR = -(I + II)/2': -6.02, 'aVL = I - II/2': 6.02, 'aVF = II - I/2': 6.02}
     """
     x = _records(signals_mv, "signals_mv")
-    derived = derive_limb_leads(*x[:, :2].astype(np.float64).transpose(1, 0, 2))
+    starts = range(0, max(1, len(x)), _CHUNK)
+    by_law = np.concatenate([_law_snrs(x[start : start + _CHUNK]) for start in starts], axis=1)
     laws = ("III = II - I", "aVR = -(I + II)/2", "aVL = I - II/2", "aVF = II - I/2")
     rows = []
-    for law, lead in zip(laws, LIMB_LEADS[2:], strict=True):
-        k = LEADS.index(lead)
-        y = derived[:, k]
-        _, _, _, power, _, _, error = _sums(x[:, k], y, np.isfinite(x[:, k]) & np.isfinite(y))
-        snr = _snr_db(power, error)
+    for law, snr in zip(laws, by_law, strict=True):
         snr = snr[~np.isnan(snr)]
         q25, median, q75 = np.quantile(snr, (0.25, 0.5, 0.75), method="lower") if len(snr) else (np.nan,) * 3
         inexact = snr[np.isfinite(snr)]
@@ -102,6 +100,18 @@ def limb_law_snr(signals_mv: ArrayLike) -> pd.DataFrame:
         rows.append((law, median, q25, q75, mean, len(snr), int(np.isinf(snr).sum())))
     columns = ["law", "median_db", "q25_db", "q75_db", "mean_db", "n_records", "n_exact"]
     return pd.DataFrame(rows, columns=columns).set_index("law")
+
+
+def _law_snrs(x: FloatArray) -> FloatArray:
+    """SNR of the four derived limb leads of each record `[4, record]`."""
+    derived = derive_limb_leads(*x[:, :2].astype(np.float64).transpose(1, 0, 2))
+    found = []
+    for lead in LIMB_LEADS[2:]:
+        k = LEADS.index(lead)
+        y = derived[:, k]
+        _, _, _, power, _, _, error = _sums(x[:, k], y, np.isfinite(x[:, k]) & np.isfinite(y))
+        found.append(_snr_db(power, error))
+    return np.stack(found)
 
 
 def _mask(span: str, x: FloatArray, shown: NDArray[np.bool_] | None) -> NDArray[np.bool_]:

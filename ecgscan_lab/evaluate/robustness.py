@@ -162,7 +162,7 @@ def robustness(
     *,
     encoder: str = "encoder",
     n_bootstrap: int = 1000,
-    batch_size: int = 64,
+    batch_size: int = 16,
     seed: int = 0,
     clean_features: np.ndarray | None = None,
 ) -> Robustness:
@@ -227,7 +227,7 @@ def robustness(
 
 
 def embed_condition(
-    encode: Encode, data: TrainingData, indices: np.ndarray, condition: Condition, seed: int, batch_size: int = 64
+    encode: Encode, data: TrainingData, indices: np.ndarray, condition: Condition, seed: int, batch_size: int = 16
 ) -> np.ndarray:
     """Features of some records on one kind of page, float32 `[record, dim]`."""
     device = pick_device()

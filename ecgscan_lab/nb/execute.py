@@ -23,7 +23,8 @@ _TREE_EVERY = 5  # polls from one look at the kernel's own children to the next:
 _running: list[_Kernel] = []  # every kernel of this interpreter, for the signal handler; appending is atomic
 
 # glibc keeps large freed blocks for later; given back at once, a training run fits a small machine. Ignored elsewhere.
-_LEAN_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "8388608"}
+LEAN_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "4194304", "MALLOC_TRIM_THRESHOLD_": "8388608"}
+"""What kernels are started with; `binder/start` does the same for sessions."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class _Kernel:
             "OMP_WAIT_POLICY": "PASSIVE",
             "TQDM_DISABLE": "1",
         }  # other packages' bars would litter the executed copy
-        env = {**quiet, **_LEAN_MEMORY, **os.environ, "ECGSCAN_PROGRESS": "plain", **extra_env}
+        env = {**quiet, **LEAN_MEMORY, **os.environ, "ECGSCAN_PROGRESS": "plain", **extra_env}
         if env.get("PYTHONPATH"):
             env["PYTHONPATH"] = os.pathsep.join(
                 str(Path(p).resolve()) for p in env["PYTHONPATH"].split(os.pathsep) if p

@@ -74,7 +74,7 @@ def plot_comparison(comparison: Comparison, metrics: Sequence[str] | None = None
             axes.set_yticks(range(len(others)), others if k % columns == 0 else [""] * len(others))
             axes.set_title(_wrapped(METRICS[name].label), fontsize=10)
             if k >= len(drawn) - columns:
-                axes.set_xlabel(f"minus {comparison.baseline}")
+                axes.set_xlabel(f"minus {comparison.baseline} (same unit)")
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4, fontsize=9)
         figure.suptitle(title or comparison.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return describe(figure, _in_words(comparison, [found[key] for key in found if key[1] in drawn]))

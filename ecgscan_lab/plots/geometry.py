@@ -127,7 +127,7 @@ def plot_volume_surface(text_signal: float, title: str | None = None) -> Figure:
     with look():
         figure = Figure(figsize=(6.6, 5.0), layout="constrained")
         axes = figure.add_subplot()
-        axes.set_facecolor(FAINT)
+        axes.set_facecolor("#EEEEEE")  # lighter than FAINT: the marks are read on it
         filled = axes.contourf(a, b, volume, levels=np.linspace(0, 1, 21), cmap="cividis", vmin=0, vmax=1)
         axes.contour(a, b, determinant, levels=[0], colors=INK, linewidths=1.4)
         marks = {"midway: V = 0": (between, between), "opposite: V = 0": (-between, -between)}
@@ -138,7 +138,7 @@ def plot_volume_surface(text_signal: float, title: str | None = None) -> Figure:
         )
         axes.set(xlabel="cosine (image, report)", ylabel="cosine (image, signal)", aspect="equal")
         axes.set(xlim=(-1.12, 1.12), ylim=(-1.12, 1.12), xticks=np.arange(-1, 1.1, 0.5), yticks=np.arange(-1, 1.1, 0.5))
-        figure.colorbar(filled, ax=axes, label="volume V", ticks=np.arange(0, 1.1, 0.2), shrink=0.85)
+        figure.colorbar(filled, ax=axes, label="volume V (0 to 1)", ticks=np.arange(0, 1.1, 0.2), shrink=0.85)
         figure.legend(loc="outside lower center", ncols=3, fontsize=9, title="Where the image lies")
         axes.set_title(title or f"Report and signal at cosine {c:.2f}")
     return describe(
@@ -182,7 +182,7 @@ def plot_hubs(
             picked = np.bincount(table.argmin(axis=1), minlength=len(c))
             right = 100 * float((table.argmin(axis=1) == np.arange(len(c))).mean())
             colour, marker = PALETTE[column], MARKERS[column]
-            panels[0, column].plot(c, mean, marker, color=colour, markersize=4.5, alpha=0.75, linestyle="none")
+            panels[0, column].plot(c, mean, marker, color=colour, markersize=4.5, linestyle="none")
             panels[0, column].set_title(f"{written[name]}\n{right:.0f} % of images find their pair")
             panels[1, column].vlines(c, 0, picked, color=colour, linewidth=1.2, alpha=0.7)
             panels[1, column].plot(c, picked, marker, color=colour, markersize=4.5, linestyle="none")
@@ -213,7 +213,7 @@ def plot_rounding(
         title: figure title, or None.
 
     Returns:
-        The figure, with alt text. Hollow markers are determinants below zero, drawn by their size: there the modulus
+        The figure, with alt text. Hollow triangles are determinants below zero, drawn by their size: there the modulus
         turns the gradient round. Bars along the foot are exact zeros, where the root has none.
 
     Raises:
@@ -238,9 +238,10 @@ def plot_rounding(
             below, zero = values < 0, values == 0
             colour, marker = PALETTE[k], MARKERS[k]
             style: dict[str, Any] = {"marker": marker, "color": colour, "markersize": 5, "linestyle": "none"}
-            axes.plot(across[values > 0], values[values > 0], alpha=0.8, label=name, **style)
+            axes.plot(across[values > 0], values[values > 0], label=name, **style)
             if below.any():
-                axes.plot(across[below], -values[below], fillstyle="none", label=f"{name}, below 0", **style)
+                hollow = style | {"marker": "v", "fillstyle": "none"}
+                axes.plot(across[below], -values[below], label=f"{name}, below 0", **hollow)
             if zero.any():  # no place on a logarithmic axis: along its foot
                 foot = np.full(int(zero.sum()), 0.03)
                 at_foot = axes.get_xaxis_transform()
@@ -252,7 +253,9 @@ def plot_rounding(
                     **(style | {"marker": "|", "markersize": 9}),
                 )
             said.append(f"{name}: {100 * below.mean():.0f} % below zero, {100 * zero.mean():.0f} % exactly zero")
-        axes.set(xscale="log", yscale="log", xlabel="1 − cosine (report, signal)", ylabel="size of det G")
+        axes.set(
+            xscale="log", yscale="log", xlabel="1 − cosine (report, signal)", ylabel="determinant of G, by its size"
+        )
         axes.grid()
         figure.legend(loc="outside right upper")
         if title:

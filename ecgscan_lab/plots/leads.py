@@ -16,7 +16,7 @@ from ecgscan_lab.errors import ArgumentError, LeadError
 from ecgscan_lab.leads import LEADS, LIMB_LEADS, LimbProjection, derive_limb_leads, limb_law_residuals
 from ecgscan_lab.leads.hypotheses import Story, law_snr_db, limb_moments
 from ecgscan_lab.leads.laws import project_limb_leads
-from ecgscan_lab.plots.figure import AZURE, BLUE, FAINT, INK, MARKERS, MUTED, PALETTE, SKY, VERMILLION, describe, style
+from ecgscan_lab.plots.figure import AZURE, BLUE, INK, MARKERS, MUTED, PALETTE, SKY, VERMILLION, describe, style
 from ecgscan_lab.types import EcgRecord
 
 AXIS_DEG = {"I": 0.0, "II": 60.0, "III": 120.0, "aVR": -150.0, "aVL": -30.0, "aVF": 90.0}
@@ -305,7 +305,7 @@ def _draw_frontal(axes: Axes, limb: NDArray[np.float64]) -> None:
     reach = 1.25 * float(np.nanmax(np.hypot(x, down)))
     for lead, angle in AXIS_DEG.items():
         along = reach * np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
-        axes.plot([-along[0], along[0]], [-along[1], along[1]], color=FAINT, linewidth=1.0)
+        axes.plot([-along[0], along[0]], [-along[1], along[1]], color=MUTED, linewidth=0.8)
         axes.text(1.1 * along[0], 1.1 * along[1], lead, ha="center", va="center", fontsize=9, color=INK)
     axes.plot(x, down, color=BLUE, linewidth=1.4)
     axes.set(xlim=(-1.25 * reach, 1.25 * reach), ylim=(1.25 * reach, -1.25 * reach), aspect="equal")

@@ -102,7 +102,7 @@ class Recipe:
         validation_batches: batches behind each validation loss.
         split_by: "patient" refuses data with a patient in both train and val; "record" lets it pass.
         teacher_steps, teacher_batch, teacher_lr: training of the tiny signal teacher.
-        supervised_steps: steps of the same tower trained with labels, about as long in time as the image stage.
+        supervised_steps: steps of the same tower trained with labels.
         n_bootstrap: resamples behind every interval.
 
     Raises:

@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | about a minute to run and about 1.4 GB; half an hour to work through |
+# | **Time and memory** | about a minute to run and about 1.2 GB; half an hour to work through |
 # | **You will learn to** | *place* a millivolt on paper, *cover* a pixel with ink, *follow* a trace through folds and photographs |
 # | **You need** | Python and NumPy, for section 6 a little PyTorch; no GPU, no download, no cardiology |
 #

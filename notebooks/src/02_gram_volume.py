@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | under a minute to run and about 1 GB; an hour to work through |
+# | **Time and memory** | under a minute to run and about 0.9 GB; an hour to work through |
 # | **You will learn to** | *turn* three vectors and read their volume, *find* where the published formula fails, *choose* a cure |
 # | **You need** | dot products, gradients, a little PyTorch; no data, no GPU, no cardiology |
 #

@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | about a minute to run and less than 1 GB; an hour to work through |
+# | **Time and memory** | under a minute to run and about 1.1 GB; an hour to work through |
 # | **You will learn to** | *project* leads onto the laws, *measure* what a loss can and cannot mend, *diagnose* recordings whose leads were mixed up |
 # | **You need** | matrices, gradients, a little PyTorch; no GPU, no download, no cardiology |
 #

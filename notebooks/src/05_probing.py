@@ -242,7 +242,7 @@ def reported(validation, test):
 # and the true AUROC is $100\,\Phi(\delta / \sqrt{2 (1 + \sigma^2)})$. One interval resamples records, the other patients.
 
 # %%
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from ecgscan_lab.evaluate import bootstrap_ci
 from ecgscan_lab.plots.probing import plot_coverage
@@ -255,7 +255,7 @@ for _ in range(200):
     score = delta * ill + rng.normal(size=40)[who] + sigma * rng.normal(size=240)
     for kind, groups in (("records", None), ("patients", who)):
         intervals[kind].append(bootstrap_ci(ill[:, None], score[:, None], groups, n_bootstrap=200))
-true_auroc = 100 * norm.cdf(delta / np.sqrt(2 * (1 + sigma**2)))
+true_auroc = 100 * ndtr(delta / np.sqrt(2 * (1 + sigma**2)))
 show(plot_coverage({f"resampling {kind}": rows for kind, rows in intervals.items()}, true_auroc))
 
 # %% [markdown]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+
+from ecgscan_lab.nb.execute import LEAN_MEMORY
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -54,3 +58,10 @@ def test_no_build_for_a_gpu_or_a_window_slips_in(package):
 
 def test_the_package_itself_is_installed_without_its_dependencies():
     assert re.search(r"pip install .*--no-deps -e \.", (ROOT / "binder" / "postBuild").read_text())
+
+
+def test_a_session_handles_memory_as_the_kernels_of_notebooks_run_do():
+    start = ROOT / "binder" / "start"
+    assert os.access(start, os.X_OK)
+    printed = subprocess.run([start, "env"], capture_output=True, text=True, check=True, timeout=30).stdout
+    assert {f"{name}={value}" for name, value in LEAN_MEMORY.items()} <= set(printed.splitlines())

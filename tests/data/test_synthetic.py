@@ -214,6 +214,13 @@ def test_cohort_has_the_three_tasks_words_for_every_class_and_a_hash() -> None:
     assert {record.split for record in cohort.records} == {"train", "val", "test"}
 
 
+def test_signals_of_a_cohort_exist_once_in_memory() -> None:
+    cohort, drawn = synthetic_cohort(8, seed=3), synthetic_records(8, seed=3, fs_hz=100.0)
+    for record, own, row in zip(cohort.records, drawn, cohort.signals_mv, strict=True):
+        assert np.shares_memory(record.signal_mv, row)
+        np.testing.assert_array_equal(record.signal_mv, own.signal_mv)
+
+
 @pytest.mark.parametrize(
     ("field", "kwargs"),
     [

@@ -176,3 +176,12 @@ def test_gaps_and_silent_leads_are_not_counted():
         limb_law_snr(np.zeros((2, 11, 5)))
     silent = limb_law_snr(np.zeros((2, 12, 5)))
     assert silent["median_db"].isna().all()
+
+
+def test_the_laws_of_many_records_do_not_depend_on_how_many_are_looked_at_at_a_time(monkeypatch):
+    signals = np.random.default_rng(0).normal(size=(7, 12, 50))
+    signals[2, 4, 10:20] = np.nan
+    whole = limb_law_snr(signals)
+    monkeypatch.setattr("ecgscan_lab.evaluate.reconstruction._CHUNK", 3)
+    assert limb_law_snr(signals).equals(whole)
+    assert whole["n_records"].tolist() == [7] * 4

@@ -12,6 +12,7 @@ from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.objective import Weights
 from ecgscan_lab.train.recipe import GROUPS, OPEN_IN_PAPER, compare_recipes, recipe_differences
 from ecgscan_lab.train.recipes import (
+    FEW,
     PROFILES,
     Recipe,
     lesson,
@@ -37,12 +38,20 @@ def test_every_profile_is_a_run_that_can_be_built(profile, n_train):
 
 
 def test_quick_draws_as_many_pages_as_it_says():
-    pages = [recipe_for("quick", n).steps * 64 for n in (10, 4000, 7000, 17_000, 700_000)]
+    recipes = [recipe_for("quick", n) for n in (4000, 7000, 17_000, 700_000)]
+    pages = [recipe.steps * recipe.batch_size for recipe in recipes]
     assert pages == sorted(pages)
-    assert pages[0] == 6_400
-    assert 15_900 < pages[1] <= 16_000
-    assert 27_900 < pages[2] <= 28_000
+    assert 15_900 < pages[0] <= 16_000
+    assert 27_900 < pages[1] <= 28_000
     assert 33_900 < pages[-1] <= 34_000
+
+
+def test_quick_makes_up_for_few_records_with_more_and_smaller_steps():
+    few, more = recipe_for("quick", FEW), recipe_for("quick", 2 * FEW)
+    assert few == recipe_for("quick", 10)
+    assert few.steps * few.batch_size == more.steps * more.batch_size == 16_000
+    assert few.steps == 2 * more.steps
+    assert few.size == more.size
 
 
 def test_smoke_is_a_few_small_steps():

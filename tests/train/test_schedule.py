@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -66,3 +69,42 @@ def test_a_step_clips_and_returns_the_norm_before():
     norm = take_step(optimizer, (layer.weight * torch.tensor([0.3, 0.4])).sum(), lr=0.5, clip_norm=1.0)
     assert norm == pytest.approx(0.5), "gradients do not add up over steps"
     assert torch.allclose(before - layer.weight.detach(), 0.5 * torch.tensor([[0.3, 0.4]]), atol=1e-5)
+
+
+def test_an_optimiser_does_not_load_the_compiler_and_takes_the_same_steps():
+    code = """
+import sys, torch
+from ecgscan_lab.train.schedule import adamw, take_step
+layer = torch.nn.Linear(2, 1, bias=False)
+torch.nn.init.ones_(layer.weight)
+optimizer = adamw(layer, 1e-2, 0.0)
+for _ in range(3):
+    take_step(optimizer, layer(torch.ones(1, 2)).square().sum(), 1e-2, 1.0)
+optimizer.load_state_dict(optimizer.state_dict())
+print("torch._dynamo" in sys.modules, len(optimizer.state), layer.weight[0, 0].item())
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    loaded, states, weight = found.stdout.split()
+    assert loaded == "False"
+    assert states == "1"
+    assert float(weight) == pytest.approx(0.97, abs=1e-4)  # Adam's first steps are as long as the rate
+
+
+def test_the_steps_are_those_of_adamw_to_the_bit():
+    layers = [nn.Linear(5, 3), nn.Linear(5, 3)]
+    layers[1].load_state_dict(layers[0].state_dict())
+    ours = adamw(layers[0], 1e-2, 0.1)
+    theirs = torch.optim.AdamW(
+        [{"params": [layers[1].weight], "weight_decay": 0.1}, {"params": [layers[1].bias], "weight_decay": 0.0}],
+        lr=1e-2,
+    )
+    for step in range(4):
+        x = torch.randn(7, 5, generator=torch.Generator().manual_seed(step))
+        for layer, optimizer in zip(layers, (ours, theirs), strict=True):
+            take_step(optimizer, layer(x).square().mean(), 1e-2, 1.0)
+    for left, right in zip(layers[0].parameters(), layers[1].parameters(), strict=True):
+        assert torch.equal(left, right)
+        assert left.grad is not None
+    read = adamw(layers[1], 1e-2, 0.1)
+    read.load_state_dict(ours.state_dict())
+    assert str(read.state_dict()) == str(ours.state_dict())
