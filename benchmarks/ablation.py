@@ -97,7 +97,10 @@ def run_all(chosen: argparse.Namespace) -> None:
     """Every row with every seed, what is there already left out."""
     cohort = load_ptbxl(chosen.folder, test_fold=9, n_records=chosen.records, seed=0)
     lines = chosen.out.read_text().splitlines() if chosen.out.exists() else []
-    done = {(line["row"], line["seed"]) for line in map(json.loads, lines)}
+    made = [json.loads(line) for line in lines]
+    if any((line["steps"], line["size"], line["n"]) != (chosen.steps, list(chosen.size), len(cohort)) for line in made):
+        raise SystemExit(f"{chosen.out} holds runs of other steps, size or records: name another file")
+    done = {(line["row"], line["seed"]) for line in made}
     test = np.intersect1d(labelled(cohort, TASK), cohort.indices("test"))
     scores_of = chosen.out.with_suffix(".scores")
     scores_of.mkdir(parents=True, exist_ok=True)

@@ -284,7 +284,7 @@ def _finish(run: _Run) -> Pretrained:
             file=run.out / LAST,
             fix="lower the learning rate, or look at the history for the step where the loss left the numbers",
         )
-    model = run.learner.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model = run.learner.model.to(memory_format=torch.contiguous_format)
     model.load_state_dict(load_checkpoint(run.out / BEST)[0], strict=False)
     state = run.state
     return Pretrained(model.eval(), History(tuple(state.rows)), run.out / BEST, state.best_step, run.seconds)
