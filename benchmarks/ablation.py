@@ -21,7 +21,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from ecgscan_lab.data.corpora import load_ptbxl
 from ecgscan_lab.data.prompts import builtin_prompts
 from ecgscan_lab.evaluate import linear_probe
 from ecgscan_lab.evaluate.features import embed_pages
@@ -30,6 +29,7 @@ from ecgscan_lab.evaluate.judgement import labelled
 from ecgscan_lab.evaluate.paired import seed_interval
 from ecgscan_lab.evaluate.prompt_judgement import judge_prompts
 from ecgscan_lab.losses.objective import Weights
+from ecgscan_lab.replicate.ptbxl import load_split
 from ecgscan_lab.train.frozen_features import make_text_tower, prepare_frozen
 from ecgscan_lab.train.loop import pretrain
 from ecgscan_lab.train.recipe import Recipe
@@ -95,7 +95,7 @@ def one_run(cohort: Cohort, recipe: Recipe, seed: int, cache: Path) -> tuple[dic
 
 def run_all(chosen: argparse.Namespace) -> None:
     """Every row with every seed, what is there already left out."""
-    cohort = load_ptbxl(chosen.folder, test_fold=9, n_records=chosen.records, seed=0)
+    cohort = load_split(chosen.folder, 9, chosen.records)[0]
     lines = chosen.out.read_text().splitlines() if chosen.out.exists() else []
     made = [json.loads(line) for line in lines]
     if any((line["steps"], line["size"], line["n"]) != (chosen.steps, list(chosen.size), len(cohort)) for line in made):
@@ -111,7 +111,7 @@ def run_all(chosen: argparse.Namespace) -> None:
                 continue
             used = time.process_time()
             found, scores = one_run(cohort, recipe, seed, chosen.out.with_suffix(".cache"))
-            np.savez(scores_of / f"{number}-{seed}.npz", **{m.replace(" ", "_"): scores[m] for m in METRICS})
+            np.savez(scores_of / f"{name}, seed {seed}.npz", **{m.replace(" ", "_"): scores[m] for m in METRICS})
             line = {"row": name, "number": number, "seed": seed, **found, "steps": chosen.steps, "size": chosen.size}
             line |= {"n": len(cohort), "data_sha256": cohort.data_sha256, "processor_s": time.process_time() - used}
             with chosen.out.open("a") as file:
@@ -138,7 +138,7 @@ def tell_table(path: Path) -> None:
     draws: dict[tuple[str, int, str], np.ndarray] = {}
     for name in names:
         for seed in seeds:
-            with np.load(scores_of / f"{figures[name, seed]['number']}-{seed}.npz", allow_pickle=False) as file:
+            with np.load(scores_of / f"{name}, seed {seed}.npz", allow_pickle=False) as file:
                 for m in METRICS:
                     draws[name, seed, m] = bootstrap_macro_auroc(
                         labels, file[m.replace(" ", "_")], patients, n_bootstrap=500

@@ -23,10 +23,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from scipy.optimize import least_squares
 
-from ecgscan_lab.data.corpora import load_ptbxl
 from ecgscan_lab.evaluate import linear_probe
 from ecgscan_lab.evaluate.features import embed_pages
 from ecgscan_lab.evaluate.judgement import labelled
+from ecgscan_lab.replicate.ptbxl import load_split
 from ecgscan_lab.train.frozen_features import prepare_frozen
 from ecgscan_lab.train.loop import pretrain
 from ecgscan_lab.train.recipe import Recipe
@@ -132,7 +132,7 @@ def main() -> None:
         parser.error("name PTB-XL's folder")
     lines = chosen.out.read_text().splitlines() if chosen.out.exists() else []
     done = {(row["axis"], row["value"], row["seed"], row["steps"]) for row in map(json.loads, lines)}
-    whole = load_ptbxl(chosen.folder, test_fold=9)
+    whole = load_split(chosen.folder, 9)[0]
     for axis, value, one, share in wanted:
         if (axis, value, chosen.seed, one.steps) in done:
             continue

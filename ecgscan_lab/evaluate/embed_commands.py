@@ -20,7 +20,13 @@ def add_embed_verb(commands: Any, common: argparse.ArgumentParser, run: Callable
     """Add `embed` to a command line; `run` is called with what was parsed."""
     embed = commands.add_parser("embed", parents=[common], help="features of recordings, pages and photographs")
     embed.add_argument("input", nargs="+", metavar="INPUT", help=_INPUT)
-    embed.add_argument("--checkpoint", required=True, metavar="FILE", help="weights, as training leaves them")
+    embed.add_argument(
+        "--checkpoint",
+        type=checkpoint_path,
+        required=True,
+        metavar="FILE",
+        help="weights, as training leaves them, or the word shipped for those that come with the package",
+    )
     embed.add_argument("--out", required=True, metavar="FILE", help="feature table to write (Parquet)")
     embed.add_argument(
         "--what", choices=("tower", "shared"), default="tower", help="for a probe, or beside texts (default: tower)"
@@ -60,7 +66,13 @@ def add_zeroshot_verb(commands: Any, common: argparse.ArgumentParser, run: Calla
     verb = commands.add_parser("zeroshot", parents=[common], help="classify by prompts, no label fitted")
     verb.add_argument("input", nargs="*", metavar="INPUT", help=f"{_INPUT}; or give --features")
     verb.add_argument("--features", metavar="FILE", help="table of embed --what shared, instead of inputs")
-    verb.add_argument("--checkpoint", required=True, metavar="FILE", help="weights, as training leaves them")
+    verb.add_argument(
+        "--checkpoint",
+        type=checkpoint_path,
+        required=True,
+        metavar="FILE",
+        help="weights, as training leaves them, or the word shipped for those that come with the package",
+    )
     verb.add_argument("--labels", required=True, metavar="CSV", help="record, split, patient_id, and the classes")
     verb.add_argument("--split", default="test", help="judge records of this split, or all (default: test)")
     verb.add_argument(
@@ -165,10 +177,20 @@ def _add_reading(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--cache", metavar="FOLDER", help="keep features by content, and read them from there")
 
 
+def checkpoint_path(text: str) -> str:
+    """A checkpoint's path; "shipped" names the weights that come with the package, unless a file is called so."""
+    if text != "shipped" or Path(text).exists():
+        return text
+    from ecgscan_lab.train.shipped import shipped_checkpoint
+
+    return str(shipped_checkpoint())
+
+
 def _embedded(args: argparse.Namespace, checkpoint: str, what: Any, page: str | None, say: Say) -> Any:
     from ecgscan_lab.evaluate.embedding import embed_images
 
     counts: Counter[str] = Counter()
+    say("loading the weights and listing the inputs")
     table = embed_images(
         args.input,
         checkpoint,
@@ -181,6 +203,7 @@ def _embedded(args: argparse.Namespace, checkpoint: str, what: Any, page: str | 
         workers=args.workers,
         cache=args.cache,
         counts=counts,
+        on_rows=lambda done, total: say(f"{done:,} of {total:,} embedded") if total > done else None,
     )
     if counts["hit"]:
         say(f"{counts['hit']} of {counts['hit'] + counts['miss']} parts were computed before")

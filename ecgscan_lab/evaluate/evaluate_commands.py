@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgscan_lab.data import known_sources
+from ecgscan_lab.evaluate.embed_commands import checkpoint_path
 from ecgscan_lab.evaluate.linear_probe import PROTOCOLS
 
 Say = Callable[[str], object]
@@ -19,7 +20,12 @@ def add_evaluate_verb(commands: Any, common: argparse.ArgumentParser, run: Calla
         "evaluate", parents=[common], help="a whole corpus: features, probes, zero-shot, a report beside the paper"
     )
     verb.add_argument("source", help=f"one of {known_sources()}")
-    verb.add_argument("--checkpoint", metavar="FILE", help="without one, a random tower and raw pixels are judged")
+    verb.add_argument(
+        "--checkpoint",
+        type=checkpoint_path,
+        metavar="FILE",
+        help="or the word shipped; without one, a random tower and raw pixels are judged",
+    )
     verb.add_argument("--out", metavar="FOLDER", required=True, help="for features, figures and report")
     verb.add_argument("--tasks", nargs="+", metavar="TASK", help="of the corpus (default: all)")
     verb.add_argument("--fractions", nargs="+", type=float, default=[1.0, 10.0, 100.0], metavar="PERCENT")

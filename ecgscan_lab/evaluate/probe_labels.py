@@ -113,7 +113,7 @@ def match_records(ids: Sequence[str], records: Sequence[str]) -> NDArray[np.intp
             f"{len(missing)} of {len(records)} labelled records have no features: {shown}",
             field="record",
             expected=f"names as in the feature table, such as {ids[0][:60]!r}" if len(ids) else "features",
-            fix="embed those records too, or take them out of the labels",
+            fix="embed those records too, or take their rows out of the labels",
         )
     return np.array([place[name] for name in records], dtype=np.intp)
 

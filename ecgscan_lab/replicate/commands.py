@@ -51,6 +51,7 @@ def run_replicate(args: argparse.Namespace, say: Say) -> int:
         EcgScanLabError: see `ptbxl.replicate_ptbxl`.
     """
     from ecgscan_lab.replicate.ptbxl import replicate_ptbxl
+    from ecgscan_lab.train.interrupts import StoppedError
     from ecgscan_lab.train.recipes import read_recipe
 
     out = Path(args.out or Path("ecgscan-replicate") / f"ptbxl-{args.profile}")
@@ -64,6 +65,9 @@ def run_replicate(args: argparse.Namespace, say: Say) -> int:
     except KeyboardInterrupt:
         say("interrupted; the same command goes on from here")
         return INTERRUPTED
+    except StoppedError:
+        say("stopped; the same command goes on from here")
+        raise
     for task, by_fraction in values["linear_probe"].items():
         shown = ", ".join(
             f"{percent} %: {row['macro_auroc']:.2f} [{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]"

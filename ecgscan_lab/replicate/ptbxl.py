@@ -97,14 +97,14 @@ def replicate_ptbxl(
         raise ArgumentError(
             f"test_fold is {test_fold!r}", field="test_fold", expected="9 or 10", fix="the others are trained on"
         )
-    folder = Path(out)
+    folder = Path(out).resolve()  # stages name their files within it, whatever the working folder was
     if folder.exists() and not folder.is_dir():
         raise ArgumentError("the output is a file", file=folder, field="out", expected="a folder")
     seconds: dict[str, float] = {}
     processor_seconds: dict[str, float] = {}
     with claimed(folder):
         with timed(seconds, processor_seconds, "load"):
-            cohort, folds = _load(str(data_dir).removeprefix("ptbxl:"), test_fold, n_records, seed)
+            cohort, folds = load_split(str(data_dir).removeprefix("ptbxl:"), test_fold, n_records, seed)
         chosen = recipe or ptbxl_laptop(profile)
         identity = {
             "data_sha256": cohort.data_sha256, "folds": folds, "seed": seed, "profile": profile,
@@ -277,7 +277,9 @@ class _Progress:
             self.say(f"  step {row['step'] + 1:,} of {self.steps:,} {row['split']}: loss {row['total']:.4f}")
 
 
-def _load(folder: str, test_fold: int | None, n_records: int | None, seed: int) -> tuple[Cohort, dict[str, list[int]]]:
+def load_split(
+    folder: str, test_fold: int | None = None, n_records: int | None = None, seed: int = 0
+) -> tuple[Cohort, dict[str, list[int]]]:
     """The cohort, and split -> folds; no fold from 9 on is ever in the training split."""
     cohort = load_ptbxl(folder, test_fold=test_fold, n_records=n_records, seed=seed)
     kept = tuple(r for r in cohort.records if r.split != "train" or (r.fold or 0) < 9)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ecgscan_lab.batch import FrozenFeatures
+from ecgscan_lab.cli import main
 from ecgscan_lab.data.prompts import builtin_prompts
 from ecgscan_lab.data.synthetic import synthetic_cohort, synthetic_records
 from ecgscan_lab.encoders.text import HashedTextTower
@@ -131,3 +132,9 @@ def test_retrieval_is_one_call(tiny_checkpoint, tmp_path):
     assert drawn["image-signal"].median_rank_image_to_other == 1.0
     with pytest.raises(LabelError, match="split"):
         retrieval_table(model, cohort, frozen, split="nowhere")
+
+
+def test_the_word_shipped_names_the_weights_of_the_package(tmp_path, capsys):
+    out = tmp_path / "features.parquet"
+    assert main(["embed", "synthetic:2", "--checkpoint", "shipped", "--out", str(out)]) == 0
+    assert read_features(out).provenance["checkpoint"] == "ptbxl_laptop.safetensors"

@@ -86,6 +86,15 @@ def test_a_second_call_does_nothing_again_and_gives_the_same(done, replicate, ni
         assert again[name] == values[name], name
 
 
+def test_the_folder_may_be_named_from_where_one_stands(done, replicate, nine_folds, tmp_path, monkeypatch):
+    values, before = done
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ptbxl, "pretrain", lambda *a, **k: pytest.fail("trained again"))
+    shutil.copytree(before, "here")
+    (tmp_path / "here" / "stages" / "prepare.json").unlink()  # so that this stage names its files anew
+    assert replicate(nine_folds, "here")["linear_probe"] == values["linear_probe"]
+
+
 @pytest.mark.parametrize("stage", ["evaluate_encoders", "pretrain"])
 def test_a_call_that_was_stopped_goes_on_to_the_same_figures(done, replicate, nine_folds, tmp_path, monkeypatch, stage):
     values, _ = done
@@ -142,14 +151,14 @@ def test_a_damaged_result_is_made_again(done, replicate, nine_folds, tmp_path):
 
 
 def test_fold_10_is_judged_on_where_it_is_there_and_never_trained_on(ten_folds, nine_folds):
-    whole, folds = ptbxl._load(str(ten_folds), None, None, 0)
+    whole, folds = ptbxl.load_split(str(ten_folds), None, None, 0)
     assert folds == {"train": [1, 2, 3, 4, 5, 6, 7, 8], "val": [9], "test": [10]}
-    assert ptbxl._load(str(ten_folds), 10, None, 0)[1] == folds
-    nine, folds = ptbxl._load(str(ten_folds), 9, None, 0)
+    assert ptbxl.load_split(str(ten_folds), 10, None, 0)[1] == folds
+    nine, folds = ptbxl.load_split(str(ten_folds), 9, None, 0)
     assert folds == {"train": [1, 2, 3, 4, 5, 6, 7], "val": [8], "test": [9]}
     assert len(nine) == len(whole) - 12
     assert len({whole.data_sha256, nine.data_sha256}) == 2
-    assert ptbxl._load(str(nine_folds), 9, None, 0)[1] == folds
+    assert ptbxl.load_split(str(nine_folds), 9, None, 0)[1] == folds
 
 
 @pytest.mark.slow
