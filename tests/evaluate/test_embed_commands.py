@@ -62,7 +62,8 @@ def test_zeroshot_from_inputs_equals_zeroshot_from_features(tmp_path, tiny_check
     words = ("zeroshot", "--checkpoint", tiny_checkpoint, "--labels", labels, "--task", "code", "--bootstrap", "50")
     code, lines = _run(*words, "synthetic:24", "--json", tmp_path / "a.json")
     assert code == 0
-    assert lines[0].startswith("22 records, 3 of 3 classes defined, texts by hashed")
+    assert lines[0].startswith("loading"), "a sign of life, before anything slow"
+    assert any(line.startswith("22 records, 3 of 3 classes defined, texts by hashed") for line in lines)
     _run("embed", "synthetic:24", "--checkpoint", tiny_checkpoint, "--out", tmp_path / "f", "--what", "shared")
     _run(*words, "--features", tmp_path / "f", "--json", tmp_path / "b.json")
     a, b = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
