@@ -212,8 +212,8 @@ def outcome_line(outcome: Outcome) -> str:
     varied = ", ".join(f"{name} {format_value(outcome.parameters.get(name))}" for name in outcome.varied)
     what = f"{outcome.name}{' (' + varied + ')' if varied else ''}"
     seconds, memory = (f"{value:7.1f}" if value == value else "      –" for value in _cost(outcome))
-    line = f"{outcome.status:<10}{what:<44}{seconds} s {memory} MiB"
-    return line + (f"\n{'':<10}{outcome.error}" if outcome.error else "")
+    line = f"{outcome.status:<12}{what:<44}{seconds} s {memory} MiB"
+    return line + (f"\n{'':<12}{outcome.error}" if outcome.error else "")
 
 
 def table_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -324,11 +324,12 @@ def interrupts_passed_on() -> Iterator[None]:
 
 def _over_memory(kernel: _Kernel, target: Path) -> NotebookError:
     return NotebookError(
-        f"cell {kernel.cell_index} of {target.name} took {kernel.peak_memory_mb:.0f} MiB of memory",
+        f"cell {kernel.cell_index} of {target.name} took {kernel.peak_memory_mb:.0f} MiB of memory, "
+        f"{kernel.max_memory_mb:.0f} are allowed",
         file=target,
         field=kernel.cell_line,
         expected=f"at most {kernel.max_memory_mb:.0f} MiB",
-        fix="choose a smaller profile, or raise max_memory_mb",
+        fix="choose a smaller profile, or raise --max-memory-mb",
     )
 
 
