@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,8 @@ class EcgScanModel(nn.Module):
         project: str = "tanh",
     ) -> None:
         super().__init__()
-        _check(tower, decoder, (logit_scale_init, statement_logit_scale_init), logit_scale_limits)
+        starts = {"logit_scale_init": logit_scale_init, "statement_logit_scale_init": statement_logit_scale_init}
+        _check(tower, decoder, starts, logit_scale_limits)
         self.tower = tower
         embed_dim: int = tower.embed_dim  # type: ignore[assignment]
         self.project_contrastive = projection(embed_dim, d_shared, project)
@@ -214,14 +215,14 @@ def _trains(module: nn.Module) -> bool:
 
 
 def _check(
-    tower: nn.Module, decoder: QueryDecoder | None, starts: Sequence[float | None], limits: tuple[float, float]
+    tower: nn.Module, decoder: QueryDecoder | None, starts: Mapping[str, float | None], limits: tuple[float, float]
 ) -> None:
-    for start in starts:
+    for field, start in starts.items():
         if start is None or 0 < limits[0] <= start <= limits[1]:
             continue
         raise ArgumentError(
             f"a temperature cannot start at {start:g} within {limits[0]:g} to {limits[1]:g}",
-            field="logit_scale_init",
+            field=field,
             expected="0 < lowest <= start <= highest",
         )
     if decoder is not None and decoder.token_dim is not None:

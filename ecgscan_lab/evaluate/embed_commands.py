@@ -20,13 +20,6 @@ def add_embed_verb(commands: Any, common: argparse.ArgumentParser, run: Callable
     """Add `embed` to a command line; `run` is called with what was parsed."""
     embed = commands.add_parser("embed", parents=[common], help="features of recordings, pages and photographs")
     embed.add_argument("input", nargs="+", metavar="INPUT", help=_INPUT)
-    embed.add_argument(
-        "--checkpoint",
-        type=checkpoint_path,
-        required=True,
-        metavar="FILE",
-        help="weights, as training leaves them, or the word shipped for those that come with the package",
-    )
     embed.add_argument("--out", required=True, metavar="FILE", help="feature table to write (Parquet)")
     embed.add_argument(
         "--what", choices=("tower", "shared"), default="tower", help="for a probe, or beside texts (default: tower)"
@@ -66,13 +59,6 @@ def add_zeroshot_verb(commands: Any, common: argparse.ArgumentParser, run: Calla
     verb = commands.add_parser("zeroshot", parents=[common], help="classify by prompts, no label fitted")
     verb.add_argument("input", nargs="*", metavar="INPUT", help=f"{_INPUT}; or give --features")
     verb.add_argument("--features", metavar="FILE", help="table of embed --what shared, instead of inputs")
-    verb.add_argument(
-        "--checkpoint",
-        type=checkpoint_path,
-        required=True,
-        metavar="FILE",
-        help="weights, as training leaves them, or the word shipped for those that come with the package",
-    )
     verb.add_argument("--labels", required=True, metavar="CSV", help="record, split, patient_id, and the classes")
     verb.add_argument("--split", default="test", help="judge records of this split, or all (default: test)")
     verb.add_argument(
@@ -163,7 +149,14 @@ def _write_json(path: str, facts: dict[str, Any]) -> None:
 
 
 def _add_reading(verb: argparse.ArgumentParser) -> None:
-    """Options of both verbs: how inputs are read."""
+    """Options of both verbs: who embeds, and how inputs are read."""
+    verb.add_argument(
+        "--checkpoint",
+        type=checkpoint_path,
+        required=True,
+        metavar="FILE",
+        help="weights, as training leaves them, or the word shipped for those that come with the package",
+    )
     verb.add_argument(
         "--rectify",
         choices=("none", "auto", "redraw"),

@@ -21,7 +21,7 @@ from ecgscan_lab.encoders.pixels import fit_page
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, PageError
 from ecgscan_lab.evaluate.cache import cached, weights_sha256
 from ecgscan_lab.evaluate.feature_table import WHATS, FeatureTable
-from ecgscan_lab.evaluate.flattening import flatten_picture, redraw_picture
+from ecgscan_lab.evaluate.flattening import find_page, flatten_picture, redraw_picture
 from ecgscan_lab.evaluate.inputs import Inputs, Listed, Reading, list_inputs, said_by
 from ecgscan_lab.render.export.settings import page_named
 from ecgscan_lab.render.page import PageSpec
@@ -309,19 +309,27 @@ def _prepare(item: Listed, plan: _Plan) -> tuple[torch.Tensor, dict[str, Any]]:
         drawn = draw_pages(content[None], item.fs_hz, plan.page, plan.size, channels_first=True)[0]
         return torch.from_numpy(drawn), {**note, "height_px": plan.size[0], "width_px": plan.size[1], "flat": True}
     note |= {"height_px": content.shape[0], "width_px": content.shape[1]}
-    if plan.rectify == "redraw":
-        try:
-            drawn, confidence = redraw_picture(content, plan.page, plan.size)
-            return fitted(drawn, plan.size, plan.fit), {**note, "flat": True, "confidence": round(confidence, 3)}
-        except PageError as error:
-            note["note"] = f"not drawn again: {error.what}"
     if plan.rectify != "none":
-        try:
-            content, confidence = flatten_picture(content)
-            note |= {"flat": True, "confidence": round(confidence, 3)}
-        except PageError as error:
-            note["note"] = f"not laid flat: {error.what}"
+        content = _rectified(content, plan, note)
     return fitted(content, plan.size, plan.fit), note
+
+
+def _rectified(pixels: np.ndarray, plan: _Plan, note: dict[str, Any]) -> np.ndarray:
+    """The picture drawn again or laid flat, as far as that can be done; what could not be is noted."""
+    try:
+        fit = find_page(pixels)
+        if plan.rectify == "redraw":
+            try:
+                pixels, confidence = redraw_picture(pixels, plan.page, plan.size, fit)
+            except PageError as error:
+                note["note"] = f"not drawn again: {error.what}"
+                pixels, confidence = flatten_picture(pixels, fit)
+        else:
+            pixels, confidence = flatten_picture(pixels, fit)
+        note |= {"flat": True, "confidence": round(confidence, 3)}
+    except PageError as error:
+        note["note"] = f"not laid flat: {error.what}"
+    return pixels
 
 
 def fitted(pixels: np.ndarray, size: tuple[int, int], fit: str = "letterbox") -> torch.Tensor:

@@ -32,18 +32,37 @@ class FlatPicture(NamedTuple):
     confidence: float
 
 
-def flatten_picture(
-    pixels: np.ndarray, *, px_per_mm: int = PX_PER_MM, least_confidence: float = LEAST_CONFIDENCE
-) -> FlatPicture:
-    """Find the page in a photograph, undo its turn, perspective and bend, and even out the light.
+def find_page(pixels: np.ndarray, least_confidence: float = LEAST_CONFIDENCE) -> PageFit:
+    """Find the page in a photograph or scan: the part that takes seconds, and that both ways of using it share.
+
+    Args:
+        pixels: uint8 `[height, width, 3]`, RGB.
+        least_confidence: a fit below it is refused.
+
+    Raises:
+        PageError: no page is found, or the fit is doubtful.
+    """
+    fit = fit_page(pixels)
+    if fit.confidence < least_confidence:
+        raise PageError(
+            f"the page is doubtful: confidence {fit.confidence:.2f}",
+            field="pixels",
+            expected=f"at least {least_confidence:g}",
+            fix="photograph the page straight from above, or embed it as it is",
+        )
+    return fit
+
+
+def flatten_picture(pixels: np.ndarray, fit: PageFit | None = None, *, px_per_mm: int = PX_PER_MM) -> FlatPicture:
+    """Undo the turn, perspective and bend of a photographed page, and even out the light.
 
     The raster covers the fitted sheet and every crossing of the grid that was found, so that nothing printed is lost;
     what lies beyond the photograph is white.
 
     Args:
         pixels: uint8 `[height, width, 3]`, RGB.
+        fit: where the page lies on it; None finds it (`find_page`).
         px_per_mm: resolution of the flat page.
-        least_confidence: a fit below it is refused.
 
     Returns:
         The flat page and the confidence of its fit.
@@ -51,7 +70,7 @@ def flatten_picture(
     Raises:
         PageError: no page is found, the fit is doubtful, or the sheet would be larger than 70 cm.
     """
-    fit = _fitted(pixels, least_confidence)
+    fit = find_page(pixels) if fit is None else fit
     low = np.floor(np.minimum(fit.crossings_mm.min(axis=0), 0.0))
     high = np.ceil(np.maximum(fit.crossings_mm.max(axis=0), (fit.page.width_mm, fit.page.height_mm)))
     if (high - low).max() > _LARGEST_MM:
@@ -79,8 +98,8 @@ def redraw_picture(
     pixels: np.ndarray,
     page: PageSpec,
     size: tuple[int, int],
+    fit: PageFit | None = None,
     *,
-    least_confidence: float = LEAST_CONFIDENCE,
     least_read: float = LEAST_READ,
 ) -> FlatPicture:
     """Read the leads of a photographed or scanned page, and draw them again, clean, as a page that an encoder knows.
@@ -93,7 +112,7 @@ def redraw_picture(
     Args:
         pixels: uint8 `[height, width, 3]`, RGB.
         page, size: the page to draw, and its (height, width) in pixels.
-        least_confidence: a fit below it is refused.
+        fit: where the page lies on the picture; None finds it (`find_page`).
         least_read: mean share of the traces' places in which ink must have been found.
 
     Returns:
@@ -102,7 +121,7 @@ def redraw_picture(
     Raises:
         PageError: no page is found, the fit is doubtful, or too little ink was found where traces should be.
     """
-    fit = _fitted(pixels, least_confidence)
+    fit = find_page(pixels) if fit is None else fit
     read = read_photograph(pixels, fit)
     found = float(np.mean(list(read.share_read.values())))
     if found < least_read:
@@ -113,15 +132,3 @@ def redraw_picture(
             fix="photograph the page from closer, or embed it as it is",
         )
     return FlatPicture(draw_pages(read.leads_mv[None], read.fs_hz, page, size)[0], float(fit.confidence))
-
-
-def _fitted(pixels: np.ndarray, least_confidence: float) -> PageFit:
-    fit = fit_page(pixels)
-    if fit.confidence < least_confidence:
-        raise PageError(
-            f"the page is doubtful: confidence {fit.confidence:.2f}",
-            field="pixels",
-            expected=f"at least {least_confidence:g}",
-            fix="photograph the page straight from above, or embed it as it is",
-        )
-    return fit

@@ -127,10 +127,9 @@ def _list_one(source: Inputs, reading: Reading) -> list[Listed]:
     path = Path(source)
     if path.is_dir():
         return _folder(path, reading)
-    if (
-        not path.is_file() and Path(f"{path}.hea").is_file()
-    ):  # a recording without its suffix, as `read_record` takes it
-        path = Path(f"{path}.hea")
+    header = Path(f"{path}.hea")
+    if header.is_file() and not path.is_file():  # a recording without its suffix, as `read_record` takes it
+        path = header
     if path.suffix.lower() in (".hea", ".dat", ".mat", ".h5", ".hdf5"):
         header = path.with_suffix(".hea") if path.suffix.lower() in (".hea", ".dat") else path
         return [_record(path.stem, partial(_read_signal, header, reading), reading)]

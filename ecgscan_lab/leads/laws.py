@@ -16,6 +16,8 @@ Sources: W. Einthoven (1912); E. Goldberger (1942); ECG-Scan (2026), arXiv 2604.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
@@ -250,6 +252,16 @@ def project_limb_leads(signal_mv: Array, leads: Sequence[str] = LEADS, *, method
     )
 
 
+LIMB_LAWS: dict[str, dict[str, float]] = {
+    "II - (I + III)": {"I": -1.0, "II": 1.0, "III": -1.0},
+    "aVR + (I + II)/2": {"I": 0.5, "II": 0.5, "aVR": 1.0},
+    "aVL - (I - III)/2": {"I": -0.5, "III": 0.5, "aVL": 1.0},
+    "aVF - (II + III)/2": {"II": -0.5, "III": -0.5, "aVF": 1.0},
+    "aVR + aVL + aVF": {"aVR": 1.0, "aVL": 1.0, "aVF": 1.0},
+}
+"""Law -> weight of each lead it ties; the weighted sum is zero."""
+
+
 def limb_law_residuals(signal_mv: Array, leads: Sequence[str] = LEADS) -> dict[str, Array]:
     """Measure how far a signal is from each limb-lead law, sample by sample.
 
@@ -275,13 +287,10 @@ def limb_law_residuals(signal_mv: Array, leads: Sequence[str] = LEADS) -> dict[s
         >>> float(residuals["II - (I + III)"][0]), float(residuals["aVR + aVL + aVF"][0])
         (0.5, 0.0)
     """
-    i, ii, iii, avr, avl, avf = (signal_mv[..., row, :] for row in _limb_rows(signal_mv, leads))
+    limb = {lead: signal_mv[..., row, :] for lead, row in zip(LIMB_LEADS, _limb_rows(signal_mv, leads), strict=True)}
     return {
-        "II - (I + III)": ii - i - iii,
-        "aVR + (I + II)/2": avr + (i + ii) / 2,
-        "aVL - (I - III)/2": avl - (i - iii) / 2,
-        "aVF - (II + III)/2": avf - (ii + iii) / 2,
-        "aVR + aVL + aVF": avr + avl + avf,
+        law: reduce(add, (weight * limb[lead] for lead, weight in weights.items()))
+        for law, weights in LIMB_LAWS.items()
     }
 
 

@@ -9,20 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ecgscan_lab.errors import ArgumentError, LeadError
+from ecgscan_lab.leads.laws import LIMB_LAWS
 from ecgscan_lab.leads.names import LEADS, canonical_lead
 
 FloatArray = NDArray[np.float64]
 
 LAWS: dict[str, dict[str, float]] = {
-    "II - (I + III)": {"I": -1.0, "II": 1.0, "III": -1.0},
-    "aVR + aVL + aVF": {"aVR": 1.0, "aVL": 1.0, "aVF": 1.0},
+    **{law: LIMB_LAWS[law] for law in ("II - (I + III)", "aVR + aVL + aVF")},
     "II - 2/3 (aVF - aVR)": {"II": 1.0, "aVR": 2 / 3, "aVF": -2 / 3},
-    "aVR + (I + II)/2": {"I": 0.5, "II": 0.5, "aVR": 1.0},
-    "aVL - (I - III)/2": {"I": -0.5, "III": 0.5, "aVL": 1.0},
-    "aVF - (II + III)/2": {"II": -0.5, "III": -0.5, "aVF": 1.0},
+    **LIMB_LAWS,
 }
-"""Law -> weight of each lead it ties; the weighted sum is zero. The third one holds where a rhythm strip of II runs
-beneath the augmented leads: aVF - aVR = (II + III)/2 + (I + II)/2 = 3/2 II."""
+"""`laws.LIMB_LAWS`, those first that a page of three rows lets one try, and one more that holds where a rhythm strip of
+II runs beneath the augmented leads: aVF - aVR = (II + III)/2 + (I + II)/2 = 3/2 II."""
 
 SHORTEST_S = 0.5
 """An overlap shorter than this holds no heartbeat, and tries no law."""

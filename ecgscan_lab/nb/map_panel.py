@@ -11,8 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from ecgscan_lab.errors import MissingExtraError
-from ecgscan_lab.nb.widgets import error_html, live_front_end, say
+from ecgscan_lab.nb.widgets import error_html, live_front_end, need_ipywidgets, say
 from ecgscan_lab.plots.figure import picture_html
 from ecgscan_lab.plots.live_maps import chosen_records, mark_record, page_card
 
@@ -46,10 +45,7 @@ class MapPanel:
     """
 
     def __init__(self, chart: Any, page: Page, selection: Selection | None = None) -> None:
-        try:
-            ipywidgets = importlib.import_module("ipywidgets")
-        except ImportError as error:
-            raise MissingExtraError("controls need ipywidgets", fix='pip install "ecgscan-lab[notebooks]"') from error
+        ipywidgets = need_ipywidgets()
         self.chart, self._page, self._selection = chart, page, selection
         owners = [int(k) for trace in chart.data[:-1] for k in trace.customdata]
         self.card, self.picture = ipywidgets.HTML(), ipywidgets.HTML()
@@ -75,7 +71,7 @@ class MapPanel:
     @property
     def box(self) -> Any:
         """Map and page side by side where there is room, and beneath them what the lasso took."""
-        ipywidgets = importlib.import_module("ipywidgets")
+        ipywidgets = need_ipywidgets()
         beside = ipywidgets.VBox([self.number, self.card], layout={"flex": "1 1 20em", "min_width": "18em"})
         map_ = ipywidgets.Box([self.chart], layout={"flex": "0 0 auto", "max_width": "100%", "overflow": "auto"})
         row = ipywidgets.HBox([map_, beside], layout={"flex_flow": "row wrap"})

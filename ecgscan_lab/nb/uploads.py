@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from html import escape
 from typing import Any, NamedTuple
@@ -10,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from ecgscan_lab.errors import EcgScanLabError, MissingExtraError
+from ecgscan_lab.errors import EcgScanLabError
 from ecgscan_lab.evaluate.picture_files import SUFFIXES, decode_picture
-from ecgscan_lab.nb.widgets import live_front_end, say
+from ecgscan_lab.nb.widgets import alert_html, live_front_end, need_ipywidgets, say
 from ecgscan_lab.plots.figure import picture_html
 
 View = Callable[[np.ndarray], Figure]
@@ -24,12 +23,6 @@ NOT_LIVE = "In a live notebook a button stands here that takes a file; elsewhere
 _ASKED = (
     "<p>A PNG, JPEG, TIFF or PDF of up to about 10 MB; a larger one by the parameter <code>picture</code>. It stays in "
     "this kernel's memory. Figures of it are kept when you save the notebook: clear them before you share it.</p>"
-)
-
-
-_ALERT = (
-    '<div role="alert" style="border-left:4px solid #D55E00;padding:.4em .8em;line-height:1.5;white-space:normal">'
-    "{} Choose another one.</div>"
 )
 
 
@@ -62,7 +55,7 @@ def answer_file(content: bytes, view: View | None = None, page: int = 1) -> Answ
         shown = "" if view is None else picture_html(view(pixels))
     except EcgScanLabError as error:
         words = in_sentences(error)
-        return Answer(None, words, _ALERT.format(escape(words)))
+        return Answer(None, words, alert_html(f"{escape(words)} Choose another one."))
     height, width = pixels.shape[:2]
     words = f"{width} by {height} pixels. Now run the cells below: they read this picture."
     return Answer(pixels, words, f"<p>{words}</p>{shown}")
@@ -99,10 +92,7 @@ class Upload:
         self.button: Any = None
         if not live:
             return
-        try:
-            ipywidgets = importlib.import_module("ipywidgets")
-        except ImportError as error:
-            raise MissingExtraError("controls need ipywidgets", fix='pip install "ecgscan-lab[notebooks]"') from error
+        ipywidgets = need_ipywidgets()
         self.button = ipywidgets.FileUpload(
             accept=",".join(SUFFIXES), multiple=False, description="Choose a picture", layout={"width": "16em"}
         )

@@ -147,12 +147,12 @@ class FigurePanel:
         self._view = view
         label_em = 2.0 + 0.5 * max(len(control.label) for control in checked_controls(controls).values())
         self.widgets = {name: _widget(control, label_em) for name, control in controls.items()}
-        self.picture = _ipywidgets().HTML()
+        self.picture = need_ipywidgets().HTML()
         for widget in self.widgets.values():
             widget.observe(self._redraw, names="value")
         self._redraw()
         rows = [_row(widget) for widget in self.widgets.values()]
-        self.box = _ipywidgets().VBox([*rows, self.picture])
+        self.box = need_ipywidgets().VBox([*rows, self.picture])
 
     def values(self) -> dict[str, Any]:
         """Where the controls stand."""
@@ -277,9 +277,14 @@ def say(words: str) -> None:
 def error_html(error: Exception) -> str:
     """An error as a message that is seen, and read out: screen readers announce an alert at once."""
     lines = escape(f"{type(error).__name__}: {error}").replace("\n", "<br>")
+    return alert_html(f"<b>No figure for these values.</b><br>{lines}")
+
+
+def alert_html(inner: str) -> str:
+    """A message, given as HTML, in the frame that an error has."""
     return (
         '<div role="alert" style="border-left:4px solid #D55E00;padding:.4em .8em;line-height:1.5;white-space:normal">'
-        f"<b>No figure for these values.</b><br>{lines}</div>"
+        f"{inner}</div>"
     )
 
 
@@ -301,7 +306,12 @@ def checked_controls(controls: Mapping[str, Control]) -> Mapping[str, Control]:
     return controls
 
 
-def _ipywidgets() -> Any:
+def need_ipywidgets() -> Any:
+    """The ipywidgets module.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         return importlib.import_module("ipywidgets")
     except ImportError as error:
@@ -310,7 +320,7 @@ def _ipywidgets() -> Any:
 
 def _widget(control: Control, label_em: float) -> Any:
     """One control; labels of one panel are equally wide, and wide enough to be read whole."""
-    ipywidgets = _ipywidgets()
+    ipywidgets = need_ipywidgets()
     wide = {
         "layout": {"width": f"min({label_em + 24:.0f}em, 100%)"},
         "style": {"description_width": f"{label_em:.1f}em"},
@@ -333,7 +343,7 @@ def _row(widget: Any) -> Any:
 
     A list stands beside a slider over its options: JupyterLab takes the arrow keys of a list to move between cells.
     """
-    ipywidgets = _ipywidgets()
+    ipywidgets = need_ipywidgets()
     if isinstance(widget, ipywidgets.Dropdown):
         steps = ipywidgets.SelectionSlider(
             options=widget.options, index=widget.index, readout=False, continuous_update=False, layout={"width": "12em"}

@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | `quick`: a few minutes and about 1.5 GB on one slow core; `smoke`: half a minute; an hour to work through |
+# | **Time and memory** | `quick`: two to three minutes and about 1.3 GB; `smoke`: half a minute; an hour to work through |
 # | **You will learn to** | *probe* an encoder with few labels, *doubt* a number that has seen its test set, *read* an interval |
 # | **You need** | logistic regression, a little NumPy; no GPU, no download, no cardiology |
 #

@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | `quick`: a few minutes on two cores, much of it UMAP compiling itself; `smoke`: half a minute |
+# | **Time and memory** | `quick`: one to three minutes and about 1.3 GB, much of it UMAP compiling itself; `smoke`: half a minute |
 # | **You will learn to** | *map* a space of embeddings, *measure* what the picture kept, *ask* which ink moved a decision |
 # | **You need** | cosines, an idea of an embedding; no GPU, no download, no cardiology |
 #

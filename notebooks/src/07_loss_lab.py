@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | `quick`: 3 to 5 minutes and about 1.5 GB on two cores, the first time; `smoke`: half a minute; an hour to work through |
+# | **Time and memory** | `quick`: 3 to 5 minutes and about 1.4 GB on two cores, the first time; `smoke`: half a minute; an hour to work through |
 # | **You will learn to** | *write* a loss in five lines, *check* it before it costs you a night, *compare* it fairly with others |
 # | **You need** | notebook 02 or its take-aways, a little PyTorch; no GPU, no download, no cardiology |
 #

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.contracts
 
 PACKAGE = Path(__file__).resolve().parents[2] / "ecgscan_lab"
 LAYERS = [
-    {"errors", "types", "leads", "whole_files", "process_pool"},
+    {"errors", "types", "leads", "whole_files", "process_pool", "lean_adamw"},
     {"data"},
     {"render"},
     {"batch"},

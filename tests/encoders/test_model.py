@@ -268,6 +268,9 @@ def test_a_temperature_that_starts_outside_its_limits_is_refused(start):
     with pytest.raises(ArgumentError) as caught:
         EcgScanModel(TinyImageTower(width=4, size=SIZE), None, d_text=6, d_shared=5, logit_scale_init=start)
     assert caught.value.field == "logit_scale_init"
+    with pytest.raises(ArgumentError) as caught:
+        EcgScanModel(TinyImageTower(width=4, size=SIZE), None, d_text=6, d_shared=5, statement_logit_scale_init=start)
+    assert caught.value.field == "statement_logit_scale_init"
 
 
 def test_features_stay_in_single_precision_under_autocast(model, batch):
