@@ -82,7 +82,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def ptbxl_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A PTB-XL folder with 500 Hz records: `ECGSCAN_PTBXL`, else unpacked once a session from `real_data`."""
+    """PTB-XL with records at 100 and 500 Hz: `ECGSCAN_PTBXL`, else unpacked once a session from `real_data`."""
     named = os.environ.get("ECGSCAN_PTBXL")
     if named:
         if not (Path(named) / "ptbxl_database.csv").is_file():
@@ -103,7 +103,7 @@ def _unpack_once(unpack: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     target, done = shared / "ptbxl", shared / "ptbxl.done"
     with FileLock(shared / "ptbxl.lock"):
         if not done.exists():
-            command = [sys.executable, str(unpack), str(target), "--only", "ptbxl500"]
+            command = [sys.executable, str(unpack), str(target)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             done.touch()
     return target
