@@ -44,7 +44,7 @@ def image_tower(
 
     | name | feature | own size | source |
     |---|---|---|---|
-    | tiny | 16 x width | 192 x 448 | this package |
+    | tiny | 40 x width | 192 x 448 | this package |
     | clip-vit-l-14, clip-vit-l-14-336 | 1,024 | 224, 336 | Radford et al. (2021), arXiv 2103.00020; the paper's |
     | medsiglip-448 | 1,152 | 448 | Google (2025), gated |
     | open_clip:MODEL, timm:NAME | the model's | the model's | those libraries |
@@ -68,7 +68,7 @@ def image_tower(
     Example:
         >>> tower = image_tower("tiny", width=4)
         >>> tower.size, tower.embed_dim, tower.token_dim
-        ((192, 448), 64, 32)
+        ((192, 448), 160, 32)
     """
     check_fit(fit)
     family, colon, rest = name.partition(":")
