@@ -12,6 +12,7 @@ The error is 100 - AUROC.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import time
@@ -36,6 +37,20 @@ from ecgscan_lab.types import Cohort
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
 SIZES = ((96, 224), (144, 336), (192, 448))
 WIDTHS = (8, 16, 24, 40)
+PAGES_A_SECOND = 251
+"""Of the paper's recipe on one H200, compiled: `benchmarks/training.py`."""
+FURTHER = {
+    "records": {"PTB-XL's ten folds": 21_799, "MIMIC-IV-ECG": 789_511},
+    "steps": {
+        "the full recipe": 4_500,
+        "the paper's 50,000 steps of 80": 50_000 * 80 / 64,
+        "a day on one H200": 86_400 * PAGES_A_SECOND / 64,
+        "a day on eight": 8 * 86_400 * PAGES_A_SECOND / 64,
+    },
+    "pixels": {"192 x 448": 192 * 448, "420 x 546": 420 * 546},
+    "width": {"ten times the parameters": 1.6e7, "CLIP ViT-L/14": 3.04e8},
+}
+"""Where each curve is asked to go on to: records, steps of 64 pages, pixels a page, parameters."""
 
 
 def runs(recipe: Recipe) -> Iterator[tuple[str, float, Recipe, float]]:
@@ -131,40 +146,49 @@ def main() -> None:
     if chosen.folder is None:
         parser.error("name PTB-XL's folder")
     lines = chosen.out.read_text().splitlines() if chosen.out.exists() else []
-    done = {(row["axis"], row["value"], row["seed"], row["steps"]) for row in map(json.loads, lines)}
+    done = {(row["axis"], row["value"], row["seed"], row["recipe"]) for row in map(json.loads, lines)}
     whole = load_split(chosen.folder, 9)[0]
     for axis, value, one, share in wanted:
-        if (axis, value, chosen.seed, one.steps) in done:
+        digest = hashlib.sha256(json.dumps(one.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
+        if (axis, value, chosen.seed, digest) in done:
             continue
         cohort = whole if share == 1 else with_share(whole, share, chosen.seed)
         found = one_run(cohort, one, chosen.seed, chosen.out.with_suffix(".cache"))
         row = {"axis": axis, "value": value, "seed": chosen.seed, "steps": one.steps, "share": share, **found}
-        row["data_sha256"] = cohort.data_sha256
+        row |= {"data_sha256": cohort.data_sha256, "recipe": digest}
         with chosen.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         say(json.dumps(row))
 
 
 def tell_fit(path: Path) -> None:
-    """Print the fit of each axis and what it says about MIMIC-IV-ECG's 789,511 records."""
+    """Print each axis, the fit of those with a curve in them, and how far the longest of them can be trusted to go."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    for axis, key in (("records", "n_train"), ("steps", "value")):
-        chosen = [row for row in rows if row["axis"] == axis]
+    keys = {"records": "n_train", "steps": "value", "pixels": "value", "width": "parameters"}
+    for axis, key in keys.items():
+        chosen = sorted((row for row in rows if row["axis"] == axis), key=lambda row: row[key])
+        if not chosen:
+            continue
+        found = ", ".join(f"{row[key]:,.0f}: {row['macro_auroc']:.1f}" for row in chosen)
+        say(f"{axis if axis != 'width' else 'parameters'}: {found}")
         if len(chosen) < 4:
-            say(f"{axis}: {len(chosen)} runs, a curve of three numbers needs four")
+            say(f"  {len(chosen)} runs; a curve of three numbers needs four")
             continue
         n = np.array([row[key] for row in chosen])
         errors = 100 - np.array([row["macro_auroc"] for row in chosen])
-        best, rng = fit(n, errors), np.random.default_rng(0)
-        spread = np.std(errors - (best[0] + best[1] * n ** -best[2])) + 0.3  # a run's own luck, at least
-        many = np.array([fit(n, errors + rng.normal(0, spread, len(n))) for _ in range(200)])
-        far = 789_511 if axis == "records" else 10 * n.max()
-        there = 100 - (many[:, 0] + many[:, 1] * far ** -many[:, 2])
-        low, high = np.percentile(there, [2.5, 97.5])
-        say(
-            f"{axis}: error = {best[0]:.2f} + {best[1]:.3g} n^-{best[2]:.2f}; "
-            f"AUROC at {far:,.0f}: {low:.1f} to {high:.1f}"
-        )
+        best, many = fit(n, errors), refits(n, errors)
+        say(f"  error = {best[0]:.2f} + {best[1]:.3g} n^-{best[2]:.2f}")
+        for what, far in FURTHER[axis].items():
+            there = 100 - (many[:, 0] + many[:, 1] * far ** -many[:, 2])
+            low, high = np.percentile(there, [2.5, 97.5])
+            say(f"  {what} ({far:,.0f}): {low:.1f} to {high:.1f}")
+
+
+def refits(n: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """The fit of 200 curves that might as well have been measured: floor, scale and power, `[200, 3]`."""
+    best, rng = fit(n, errors), np.random.default_rng(0)
+    spread = np.std(errors - (best[0] + best[1] * n ** -best[2])) + 0.3  # a run's own luck, at least
+    return np.array([fit(n, errors + rng.normal(0, spread, len(n))) for _ in range(200)])
 
 
 if __name__ == "__main__":
