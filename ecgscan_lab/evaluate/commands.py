@@ -22,7 +22,8 @@ def add_probe_verb(commands: Any, common: argparse.ArgumentParser, run: Callable
     probe.add_argument("--features", required=True, metavar="FILE", help="feature table, as embed writes it")
     probe.add_argument(
         "--labels", required=True, metavar="CSV",
-        help="columns record, split, patient_id, then one of 0 and 1 for each class, or one of names: labels",
+        help="columns record, split, patient_id, then one of 0 and 1 for each class, or one of names: labels; "
+        "records without features are left out",
     )  # fmt: skip
     probe.add_argument("--classes", nargs="+", metavar="NAME", help="only these classes (default: all)")
     probe.add_argument(

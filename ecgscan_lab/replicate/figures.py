@@ -96,7 +96,7 @@ def markdown(values: Mapping[str, Any]) -> str:
         "# PTB-XL: this run beside the paper",
         "",
         f"Recipe `{values['recipe']['name']}`{', changed' if values['recipe_changes'] else ''} "
-         f"(profile {values['profile']}), seed {values['seed']}. "
+        f"(profile {values['profile']}), seed {values['seed']}. "
         + " ".join(f"{what}: {n_of[name]:,} records of {_folds(folds[name])}." for name, what in _SPLITS.items()),
         "Macro AUROC in percent with its 95 % interval (patients resampled; below 100 % also the draw of labels).",
         "",

@@ -50,7 +50,7 @@ def test_embed_writes_a_table_and_says_what_it_left_out(tmp_path, tiny_checkpoin
     out = tmp_path / "f.parquet"
     code, lines = _run("embed", "synthetic:3", "--checkpoint", tiny_checkpoint, "--out", out)
     assert (code, len(read_features(out))) == (0, 3)
-    assert "3 rows of 64 features" in lines[-1]
+    assert "3 rows of 160 features" in lines[-1]
     words = ("embed", "synthetic:3", tmp_path / "bad.png", "--checkpoint", tiny_checkpoint, "--out", out)
     code, lines = _run(*words, "--skip-bad", "--what", "shared")
     assert code == 1

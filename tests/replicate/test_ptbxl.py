@@ -71,7 +71,7 @@ def test_the_report_holds_the_figures_and_the_papers_line(done):
     ("named", "told"),
     [
         ({"name": "ptbxl_laptop"}, []),  # another name alone is no change
-        ({"lr": 0.25, "steps": 7}, ["lr: 0.25 there, 0.001 here", "steps: 7 there, 4 here"]),
+        ({"lr": 0.25, "steps": 7}, ["lr: 0.25 there, 0.002 here", "steps: 7 there, 4 here"]),
     ],
 )
 def test_a_recipe_that_is_not_the_named_one_says_so(
