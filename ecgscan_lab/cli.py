@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_render(commands: Any, common: argparse.ArgumentParser) -> None:
     render = commands.add_parser("render", parents=[common], help="recordings to numbered pages with ground truth")
     render.add_argument("source", help="folder of WFDB records, ptbxl:FOLDER, cohort:FOLDER, or synthetic[:N]")
-    render.add_argument("out", help="folder to write into; run again to go on where it stopped")
+    render.add_argument("out", help="folder to write into, pages and index.csv; run again to go on where it stopped")
 
     page = render.add_argument_group("page")
     page.add_argument("--page", default="standard", help="standard, compact, a4, ..., a machine family, or a JSON file")
@@ -241,6 +241,7 @@ def _render(args: argparse.Namespace) -> int:
         print("ecgscan-lab: interrupted; run the same command again to go on from there", file=sys.stderr)
         return INTERRUPTED
     print(f"{counted(done.pages, 'page')} in {done.out}, {done.drawn} of them drawn now in {done.seconds:.1f} s")
+    print(f"which recording each page shows: {done.out / 'index.csv'}")
     if done.skipped:
         print(f"{len(done.skipped)} recordings left out, listed with their reasons in {done.out / 'skipped.csv'}")
     return 1 if done.skipped else 0

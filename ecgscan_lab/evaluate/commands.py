@@ -22,7 +22,8 @@ def add_probe_verb(commands: Any, common: argparse.ArgumentParser, run: Callable
     probe.add_argument("--features", required=True, metavar="FILE", help="feature table, as embed writes it")
     probe.add_argument(
         "--labels", required=True, metavar="CSV",
-        help="columns record, split, patient_id, then one of 0 and 1 for each class, or one of names: labels",
+        help="columns record, split, patient_id, then one of 0 and 1 for each class, or one of names: labels; "
+        "records without features are left out",
     )  # fmt: skip
     probe.add_argument("--classes", nargs="+", metavar="NAME", help="only these classes (default: all)")
     probe.add_argument(
@@ -39,28 +40,37 @@ def add_probe_verb(commands: Any, common: argparse.ArgumentParser, run: Callable
 def run_probe(args: argparse.Namespace, say: Say) -> int:
     """Probe the features of one file on the labels of another; returns the exit status 0.
 
+    What is probed are the records in both files; how many only one of them has is said, and written beside the figures.
+
     Args:
         args: what `add_probe_verb` parsed.
         say: called with each line of the answer.
 
     Raises:
-        TableError, LabelError, SplitError, ArgumentError: what does not fit together, by name.
+        TableError, LabelError, SplitError, ArgumentError: what does not fit together, by name: no record has both
+            features and labels, or a split is left without any.
         ExportError: the JSON file cannot be written.
     """
     from ecgscan_lab.evaluate.feature_table import read_features
-    from ecgscan_lab.evaluate.probe_labels import match_records, read_label_table
+    from ecgscan_lab.evaluate.probe_labels import first_names, match_records, read_label_table
     from ecgscan_lab.evaluate.probe_table import FractionRow, probe_fractions
 
     started = time.perf_counter()
-    table, labels = read_features(args.features), read_label_table(args.labels, args.classes)
-    rows = match_records(table.ids, labels.records)
+    table, listed = read_features(args.features), read_label_table(args.labels, args.classes)
+    rows, kept = match_records(table.ids, listed.records)
+    labels = listed.at(kept)
     counts = {name: int((labels.split == name).sum()) for name in ("train", "val", "test")}
     say(
         f"{counted(len(rows), 'record')} ({', '.join(f'{n:,} {name}' for name, n in counts.items())}), "
         f"{table.features.shape[1]} features, {len(labels.class_names)} classes"
     )
-    if len(table) > len(rows):
-        say(f"{len(table) - len(rows):,} records with features have no labels and are left out")
+    both = set(labels.records)
+    unlabelled = [name for name in table.ids if name not in both]
+    unseen = [name for name in listed.records if name not in both]
+    if unlabelled:
+        say(f"{len(unlabelled):,} records with features have no labels and are left out: {first_names(unlabelled)}")
+    if unseen:
+        say(f"{len(unseen):,} of {len(listed.records):,} labelled records have no features: {first_names(unseen)}")
     if not labels.has_patients:
         say("no column patient_id: every record counts as a patient of its own, and intervals may be too narrow")
 
@@ -79,6 +89,8 @@ def run_probe(args: argparse.Namespace, say: Say) -> int:
             **found.as_dict(),
             "n_bootstrap": args.bootstrap,
             "n_records": len(rows),
+            "n_without_features": len(unseen),
+            "n_without_labels": len(unlabelled),
             "grouped_by_patient": labels.has_patients,
             "class_names": list(labels.class_names),
             "features": dict(table.provenance),

@@ -13,7 +13,7 @@ from typing import Any
 from ecgscan_lab.errors import ArgumentError
 
 Say = Callable[[str], object]
-_INPUT = "record, folder, ptbxl:FOLDER, ..., PNG, JPEG, TIFF or PDF file, or a folder of them"
+_INPUT = "record, folder, ptbxl:FOLDER, ..., PNG, JPEG, TIFF or PDF file, a folder of them, or of render's pages"
 
 
 def add_embed_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -88,7 +88,7 @@ def run_zeroshot(args: argparse.Namespace, say: Say) -> int:
     """
     from ecgscan_lab.encoders.text import text_tower
     from ecgscan_lab.evaluate.feature_table import read_features
-    from ecgscan_lab.evaluate.probe_labels import read_label_table
+    from ecgscan_lab.evaluate.probe_labels import match_records, read_label_table
     from ecgscan_lab.evaluate.prompt_judgement import check_shared, class_intervals, judge_prompts
     from ecgscan_lab.train.loop import load_model
 
@@ -102,7 +102,11 @@ def run_zeroshot(args: argparse.Namespace, say: Say) -> int:
     chosen = [i for i, split in enumerate(labels.split) if args.split in ("all", split)]
     if not chosen:
         raise ArgumentError(f"no record in split {args.split!r}", field="split", expected="train, val, test or all")
-    rows = table.positions([labels.records[i] for i in chosen])
+    rows, kept = match_records(table.ids, [labels.records[i] for i in chosen])
+    without_features = len(chosen) - len(kept)
+    if without_features:
+        say(f"{without_features:,} of {len(chosen):,} labelled records have no features and are left out")
+    chosen = [chosen[k] for k in kept]
     name = args.text_tower or facts["recipe"].get("text_tower", "auto")
     tower = text_tower(name, args.text_weights)
     groups = labels.patients[chosen]
@@ -122,7 +126,7 @@ def run_zeroshot(args: argparse.Namespace, say: Say) -> int:
         _write_json(args.json, {
             **result.as_dict(), "per_class_ci95": intervals, "similarity": args.similarity, "text_tower": tower.name,
             "split": args.split, "grouped_by_patient": labels.has_patients, "prompts": prompts,
-            "features": dict(table.provenance),
+            "n_without_features": without_features, "features": dict(table.provenance),
         })  # fmt: skip
         say(f"figures: {args.json}")
     return 1 if skipped else 0

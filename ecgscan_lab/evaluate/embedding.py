@@ -128,7 +128,7 @@ def embed_images(
         >>> from ecgscan_lab.encoders.image import TinyImageTower
         >>> tower = TinyImageTower(width=2, size=(48, 112))
         >>> embed_images("synthetic:3", tower).features.shape
-        (3, 32)
+        (3, 80)
     """
     _check(what, rectify, on_bad, batch_size, workers)
     encode, module, facts = _encoder(model, what)

@@ -18,6 +18,7 @@ from ecgscan_lab.data.wfdb_records import read_record
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, PictureError
 from ecgscan_lab.evaluate.feature_table import first_repeated
 from ecgscan_lab.evaluate.picture_files import SUFFIXES, count_pages, decode_picture, read_file
+from ecgscan_lab.render.export.page_names import page_name, page_names
 from ecgscan_lab.render.export.sources import RecordSource, find_records
 from ecgscan_lab.types import Cohort, EcgRecord
 
@@ -82,10 +83,12 @@ def list_inputs(inputs: Inputs | Sequence[Inputs], reading: Reading) -> list[Lis
 
     Returns:
         One entry a row to be. Names are those of the loaders for recordings (PTB-XL: "00001_lr"), and for files the
-        path below the folder without its ending, with "#2" for a second page.
+        path below the folder without its ending, with "#2" for a second page. Pages in a folder of `render_dataset`
+        bear the names of their recordings, as label tables write them, with "#2" for a second copy.
 
     Raises:
         ArgumentError: nothing is found, a folder holds both kinds, or a name occurs twice.
+        TableError: the index of a folder of rendered pages is missing, or does not list one of them.
         EcgScanLabError: as the source's reader says.
     """
     several = isinstance(inputs, Sequence) and not isinstance(inputs, (str, PathLike))
@@ -214,8 +217,11 @@ def _pictures_in(folder: Path, reading: Reading) -> Iterable[Listed]:
             field="inputs",
             expected=f"files that end in {', '.join(SUFFIXES)} or .hea",
         )
+    names = page_names(folder)
     for path in files:
-        yield from _file_pages(path, path.relative_to(folder).with_suffix("").as_posix(), reading)
+        below = path.relative_to(folder)
+        name = below.with_suffix("").as_posix() if names is None else page_name(names, folder, below.as_posix())
+        yield from _file_pages(path, name, reading)
 
 
 def _file_pages(path: Path, name: str, reading: Reading) -> Iterable[Listed]:

@@ -137,7 +137,7 @@ def _rows_of(parts: NDArray[Any], patients: NDArray[Any]) -> dict[str, NDArray[n
             f"the {' and '.join(empty)} split has no records",
             field="split",
             expected="records in each of train, val and test",
-            fix="assign splits by patient before probing",
+            fix="assign splits by patient, and give features of records of each",
         )
     for a, b in (("train", "val"), ("train", "test"), ("val", "test")):
         shared = np.intersect1d(patients[rows[a]], patients[rows[b]])

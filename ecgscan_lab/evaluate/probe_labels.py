@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgscan_lab.data.tables import Row, read_table, split_labels
-from ecgscan_lab.errors import LabelError, TableError
+from ecgscan_lab.errors import LabelError, TableError, counted
 from ecgscan_lab.evaluate.feature_table import first_repeated
 from ecgscan_lab.types import SPLITS
 
@@ -39,6 +39,13 @@ class LabelTable:
     has_patients: bool
     class_names: tuple[str, ...]
     labels: NDArray[np.bool_] = field(repr=False)
+
+    def at(self, rows: NDArray[np.intp]) -> LabelTable:
+        """The same table with these rows only, in this order."""
+        records = tuple(self.records[row] for row in rows)
+        return replace(
+            self, records=records, split=self.split[rows], patients=self.patients[rows], labels=self.labels[rows]
+        )
 
 
 def read_label_table(path: str | PathLike[str], classes: Sequence[str] | None = None) -> LabelTable:
@@ -96,26 +103,41 @@ def read_label_table(path: str | PathLike[str], classes: Sequence[str] | None = 
     return LabelTable(records, split, np.array(patients), has_patients, names, labels)
 
 
-def match_records(ids: Sequence[str], records: Sequence[str]) -> NDArray[np.intp]:
-    """Row of each labelled record in a feature table `[record]`.
+def match_records(ids: Sequence[str], records: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of the records that have both features and labels, in the order of the labels.
+
+    Args:
+        ids: names in the feature table.
+        records: names in the labels.
+
+    Returns:
+        Their rows in the feature table, and their rows in the labels.
 
     Raises:
-        TableError: a labelled record has no features; the first ones are listed.
+        TableError: no record has both; the first names of the labels are listed.
 
-    >>> match_records(("a", "b"), ("b",)).tolist()
-    [1]
+    >>> [rows.tolist() for rows in match_records(("a", "b"), ("x", "b"))]
+    [[1], [1]]
     """
     place = {name: row for row, name in enumerate(ids)}
-    missing = [name for name in records if name not in place]
-    if missing:
-        shown = ", ".join(name[:60] for name in missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+    kept = np.array([row for row, name in enumerate(records) if name in place], dtype=np.intp)
+    if not len(kept):
         raise TableError(
-            f"{len(missing)} of {len(records)} labelled records have no features: {shown}",
+            f"none of {counted(len(records), 'labelled record')} has features: {first_names(records)}",
             field="record",
             expected=f"names as in the feature table, such as {ids[0][:60]!r}" if len(ids) else "features",
-            fix="embed those records too, or take their rows out of the labels",
+            fix="embed those records, or name them in the labels as in the feature table",
         )
-    return np.array([place[name] for name in records], dtype=np.intp)
+    return np.array([place[records[row]] for row in kept], dtype=np.intp), kept
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first names of a list, in words.
+
+    >>> first_names([f"r{i}" for i in range(9)])
+    'r0, r1, r2, r3, r4, r5, r6, r7, ...'
+    """
+    return ", ".join(name[:60] for name in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _listed(

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ecgscan_lab.errors import ArgumentError, NotebookError
 from ecgscan_lab.nb.catalog import EDITIONS, chosen_notebooks, notebooks_folder
+from ecgscan_lab.nb.parameters import PROFILES
 from ecgscan_lab.nb.tables import format_value
 
 if TYPE_CHECKING:
     from ecgscan_lab.nb.run_all import Outcome
 
 Say = Callable[[str], object]
-PROFILES = ("smoke", "quick", "full")
 INTERRUPTED = 130
 TIMEOUT_S = 3600.0
 
@@ -89,7 +89,8 @@ def typed_parameters(
         profile: a value for `profile`, if any.
 
     Raises:
-        NotebookError: a notebook has no `parameters` cell or no such parameter; says which ones have it.
+        NotebookError: a notebook has no `parameters` cell, no such parameter (says which ones have it) or no such
+            profile.
         ArgumentError: a name is given twice.
     """
     from ecgscan_lab.nb.execute import read_notebook
@@ -146,7 +147,7 @@ def _check(args: argparse.Namespace, say: Say) -> int:
 def _run(args: argparse.Namespace, say: Say) -> int:
     from ecgscan_lab.nb.gallery import write_gallery
     from ecgscan_lab.nb.results import write_results
-    from ecgscan_lab.nb.run_all import Job, run_notebooks
+    from ecgscan_lab.nb.run_all import Job, run_notebooks, run_status
 
     chosen = chosen_notebooks(args.folder or notebooks_folder(), args.only, args.edition)
     given = typed_parameters(args.parameters, chosen, args.profile)
@@ -159,7 +160,8 @@ def _run(args: argparse.Namespace, say: Say) -> int:
         **_how_to_run(args, say),
     )
     facts = {"profile": args.profile, "seconds": round(time.perf_counter() - started, 2), "command": _command(args)}
-    write_results(out / "results.json", {**facts, "notebooks": [outcome.as_dict() for outcome in outcomes]})
+    rows = [outcome.as_dict() for outcome in outcomes]
+    write_results(out / "results.json", {**run_status(outcomes), **facts, "notebooks": rows})
     say(f"{'gallery':<10}{write_gallery(outcomes, out, facts)}")
     return _status(outcomes)
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ecgscan_lab.errors import NotebookError
+from ecgscan_lab.errors import NotebookError, nearest_name
+
+PROFILES = ("smoke", "quick", "full")
+"""What `profile` may be in a notebook whose default is one of these."""
 
 
 def declared_parameters(notebook: Any, file: str | Path) -> dict[str, Any]:
@@ -42,9 +45,10 @@ def declared_parameters(notebook: Any, file: str | Path) -> dict[str, Any]:
 
 
 def check_parameters(given: Mapping[str, Any], declared: Mapping[str, Any], file: str | Path) -> None:
-    """Refuse values for names that the notebook does not declare, and values of another type than the default.
+    """Refuse values for names that the notebook does not declare, of another type than the default, or no profile.
 
-    An int is taken where the default is a float; a default of None takes any literal.
+    An int is taken where the default is a float; a default of None takes any literal. `profile` is one of `PROFILES`
+    where its default is.
 
     Raises:
         NotebookError: names the parameter, and what would have been accepted.
@@ -65,6 +69,14 @@ def check_parameters(given: Mapping[str, Any], declared: Mapping[str, Any], file
                 file=file,
                 field=name,
                 expected=f"a {type(default).__name__}, as its default {default!r}",
+            )
+        if name == "profile" and default in PROFILES and value not in PROFILES:
+            raise NotebookError(
+                f"no profile {value!r}",
+                file=file,
+                field=name,
+                expected=f"one of {', '.join(PROFILES)}",
+                fix=nearest_name(value, PROFILES),
             )
 
 

@@ -153,6 +153,20 @@ def run_notebooks(
     return sorted(done, key=lambda outcome: order[outcome.name])
 
 
+def run_status(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """How a run ended as a whole: the first lines of its `results.json`.
+
+    Returns:
+        `ok`: whether every notebook passed; `counts`: how many there are of each status.
+
+    Example:
+        >>> run_status([Outcome("01_a", "passed"), Outcome("02_b", "failed")])
+        {'ok': False, 'counts': {'passed': 1, 'failed': 1, 'interrupted': 0, 'not run': 0}}
+    """
+    counts = {status: sum(o.status == status for o in outcomes) for status in (PASSED, FAILED, INTERRUPTED, NOT_RUN)}
+    return {"ok": 0 < counts[PASSED] == len(outcomes), "counts": counts}
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

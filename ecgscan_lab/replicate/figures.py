@@ -37,6 +37,7 @@ def replicate_values(
     identity: Mapping[str, Any],
     stages: Stages,
     *,
+    recipe_changes: Sequence[str],
     n_of: Mapping[str, int],
     checkpoint: str,
     checkpoint_sha256: str,
@@ -47,6 +48,7 @@ def replicate_values(
         found: stage -> result.
         identity: data, folds, seed, profile and recipe.
         stages: what everything cost.
+        recipe_changes: where the recipe differs from the profile's, as `recipe_differences` says it.
         n_of: split -> records.
         checkpoint, checkpoint_sha256: the encoder's file, relative to the folder, and its hash.
     """
@@ -80,6 +82,7 @@ def replicate_values(
         "n_records": dict(n_of),
         "folds": dict(identity["folds"]),
         "recipe": dict(identity["recipe"]),
+        "recipe_changes": list(recipe_changes),
         "checkpoint": checkpoint,
         "checkpoint_sha256": checkpoint_sha256,
         "notes": notes,
@@ -92,10 +95,12 @@ def markdown(values: Mapping[str, Any]) -> str:
     lines = [
         "# PTB-XL: this run beside the paper",
         "",
-        f"Recipe `{values['recipe']['name']}` (profile {values['profile']}), seed {values['seed']}. "
+        f"Recipe `{values['recipe']['name']}`{', changed' if values['recipe_changes'] else ''} "
+        f"(profile {values['profile']}), seed {values['seed']}. "
         + " ".join(f"{what}: {n_of[name]:,} records of {_folds(folds[name])}." for name, what in _SPLITS.items()),
         "Macro AUROC in percent with its 95 % interval (patients resampled; below 100 % also the draw of labels).",
         "",
+        *_recipe_changes(values),
         *_probe_tables(values),
         *_other_tables(values),
         "## What may be compared",
@@ -122,6 +127,18 @@ def markdown(values: Mapping[str, Any]) -> str:
     if values["peak_memory_mb"] is not None:
         lines += [f"Peak memory: {values['peak_memory_mb']:,.0f} MB.", ""]
     return "\n".join(lines)
+
+
+def _recipe_changes(values: Mapping[str, Any]) -> list[str]:
+    """What is not as in the profile's own recipe; nothing where all is."""
+    if not values["recipe_changes"]:
+        return []
+    return [
+        f'Changed from `ptbxl_laptop("{values["profile"]}")`, whose values are those "there":',
+        "",
+        *("- `{}`:{}".format(*line.split(":", 1)) for line in values["recipe_changes"]),
+        "",
+    ]
 
 
 _SPLITS = {"train": "Trained on", "val": "Chosen on", "test": "Judged on"}

@@ -78,7 +78,8 @@ def replicate_ptbxl(
         profile: "short" or "full": which recipe.
         seed: of every random choice.
         test_fold: 9 or 10; None takes 10 where the folder has it, else 9. The fold before it is for validation.
-        recipe: in place of the profile's.
+        recipe: in place of the profile's. In which fields it differs from that one, whatever it is called, is said and
+            written into the report.
         n_records: about this many records, whole patients; None takes all.
         judging_options: how much the judgement computes.
         say: called with a line about what is being done.
@@ -105,7 +106,9 @@ def replicate_ptbxl(
     with claimed(folder):
         with timed(seconds, processor_seconds, "load"):
             cohort, folds = load_split(str(data_dir).removeprefix("ptbxl:"), test_fold, n_records, seed)
-        chosen = recipe or ptbxl_laptop(profile)
+        named = ptbxl_laptop(profile)
+        chosen = recipe or named
+        changes = recipe_differences(chosen.as_dict(), {**named.as_dict(), "name": chosen.name})
         identity = {
             "data_sha256": cohort.data_sha256, "folds": folds, "seed": seed, "profile": profile,
             "recipe": chosen.as_dict(),
@@ -113,12 +116,12 @@ def replicate_ptbxl(
         identity = json.loads(json.dumps(identity))  # as a file gives it back
         _claim_for(folder, identity)
         counts = ", ".join(f"{len(cohort.indices(name)):,} {name} (folds {_words(folds[name])})" for name in folds)
-        say(f"PTB-XL: {counts}; recipe {chosen.name}, seed {seed}")
+        say(f"PTB-XL: {counts}; recipe {chosen.name}{_changed(named.name, profile, changes)}, seed {seed}")
         stages = Stages(folder, identity, say, seconds, processor_seconds)
         replication = _Replication(folder, cohort, chosen, seed, judging_options or Judging(), stages)
         found = replication.everything()
         values = figures.replicate_values(
-            found, identity, stages, n_of=_counts(cohort), checkpoint=f"run/{BEST}",
+            found, identity, stages, recipe_changes=changes, n_of=_counts(cohort), checkpoint=f"run/{BEST}",
             checkpoint_sha256=stages.files("pretrain")[f"run/{BEST}"],
         )  # fmt: skip
         write_whole(folder / "report.md", figures.markdown(values).encode())
@@ -316,6 +319,12 @@ def _foreign(folder: Path, what: str) -> CheckpointError:
         what, file=folder, field="out", expected="an empty folder, or that of the same data, recipe and seed",
         fix="choose another folder",
     )  # fmt: skip
+
+
+def _changed(name: str, profile: str, changes: Sequence[str]) -> str:
+    """That a recipe is not the named one, and in which fields; nothing where it is."""
+    fields = ", ".join(line.partition(":")[0] for line in changes)
+    return f" (not {name} of profile {profile}: it differs in {fields})" if changes else ""
 
 
 def _counts(cohort: Cohort) -> dict[str, int]:

@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from ecgscan_lab.errors import TableError
+from ecgscan_lab.errors import SplitError, TableError
 from ecgscan_lab.evaluate.commands import add_probe_verb, run_probe
-from ecgscan_lab.evaluate.feature_table import FeatureTable, write_features
+from ecgscan_lab.evaluate.feature_table import FeatureTable, read_features, write_features
 from ecgscan_lab.evaluate.probe_table import probe_fractions
 
 N = 300
@@ -56,7 +56,8 @@ def test_says_and_writes_what_the_library_finds(files):
     for line in table.lines():
         assert line in said
     assert said[0] == "300 records (180 train, 60 val, 60 test), 8 features, 2 classes"
-    assert any("5 records with features have no labels" in line for line in said)
+    left_out = "5 records with features have no labels and are left out: r300, r301, r302, r303, r304"
+    assert left_out in said
 
 
 @pytest.mark.parametrize("protocol", ["paper", "merl"])
@@ -76,11 +77,39 @@ def test_says_when_patients_are_unknown(files):
     assert "1 classes" in said[0]
 
 
-def test_missing_records_are_listed(files):
+def test_labels_of_more_records_than_were_embedded_change_no_figure_and_are_counted(files):
+    folder, *_ = files
+    words = ("--fractions", "100", "--bootstrap", "20", "--json", str(folder / "probe.json"))
+    _run(folder, *words)
+    alone = json.loads((folder / "probe.json").read_text())
+    path = folder / "labels.csv"
+    head, *rows = path.read_text().splitlines()
+    more = ["zy,train,pz,1,1", *rows[:100], "zz,test,pw,0,1", *rows[100:]]
+    path.write_text("\n".join([head, *more]) + "\n")
+    status, said = _run(folder, *words)
+    assert status == 0
+    assert said[0].startswith("300 records (180 train, 60 val, 60 test)")
+    assert "2 of 302 labelled records have no features: zy, zz" in said
+    whole = json.loads((folder / "probe.json").read_text())
+    assert (alone["n_without_features"], whole["n_without_features"]) == (0, 2)
+    assert whole["n_without_labels"] == alone["n_without_labels"] == 5
+    assert whole | {"n_without_features": 0} == alone
+
+
+def test_nothing_in_common_is_refused(files):
     path = files[0] / "labels.csv"
-    path.write_text(path.read_text() + "zz,test,pz,0,1\n")
-    with pytest.raises(TableError, match="1 of 301 labelled records have no features: zz"):
+    path.write_text(path.read_text().replace("\nr", "\nrecords100/r"))
+    with pytest.raises(TableError, match="none of 300 labelled records has features: records100/r") as caught:
         _run(files[0])
+    assert "'r0'" in caught.value.expected
+
+
+def test_a_split_of_which_nothing_was_embedded_is_refused(files):
+    table = read_features(files[0] / "tower.parquet")
+    write_features(files[0] / "tower.parquet", FeatureTable(table.ids[:240], table.features[:240]))
+    with pytest.raises(SplitError, match="the test split has no records") as caught:
+        _run(files[0])
+    assert "features" in caught.value.fix
 
 
 def test_unknown_protocols_are_refused(files, capsys):

@@ -50,7 +50,7 @@ def test_embed_writes_a_table_and_says_what_it_left_out(tmp_path, tiny_checkpoin
     out = tmp_path / "f.parquet"
     code, lines = _run("embed", "synthetic:3", "--checkpoint", tiny_checkpoint, "--out", out)
     assert (code, len(read_features(out))) == (0, 3)
-    assert "3 rows of 64 features" in lines[-1]
+    assert "3 rows of 160 features" in lines[-1]
     words = ("embed", "synthetic:3", tmp_path / "bad.png", "--checkpoint", tiny_checkpoint, "--out", out)
     code, lines = _run(*words, "--skip-bad", "--what", "shared")
     assert code == 1
@@ -139,3 +139,32 @@ def test_the_word_shipped_names_the_weights_of_the_package(tmp_path, capsys):
     out = tmp_path / "features.parquet"
     assert main(["embed", "synthetic:2", "--checkpoint", "shipped", "--out", str(out)]) == 0
     assert read_features(out).provenance["checkpoint"] == "ptbxl_laptop.safetensors"
+
+
+def test_pages_that_render_drew_are_probed_on_the_labels_of_their_source(tmp_path, tiny_checkpoint, capsys):
+    pages, labels, out = tmp_path / "PAGES", tmp_path / "labels.csv", tmp_path / "probe.json"
+    words = ["--size", "96", "224", "--truth", "none", "--fs", "100", "--shard-size", "16", "--limit", "40"]
+    assert main(["render", "synthetic:48", str(pages), *words]) == 0
+    assert str(pages / "index.csv") in capsys.readouterr().out, "people are told where the names are"
+    assert main(["data", "labels", "synthetic:48", str(labels), "--task", "superclass"]) == 0
+    for name, source in (("pages", str(pages)), ("records", "synthetic:40")):
+        table = str(tmp_path / f"{name}.parquet")
+        assert main(["embed", source, "--checkpoint", str(tiny_checkpoint), "--out", table]) == 0
+    drawn, recorded = (read_features(tmp_path / f"{name}.parquet") for name in ("pages", "records"))
+    assert drawn.ids == recorded.ids
+    listed = {line.partition(",")[0] for line in labels.read_text().splitlines()[1:]}
+    capsys.readouterr()
+    words = ["--labels", str(labels), "--fractions", "100", "--bootstrap", "20", "--json", str(out)]
+    assert main(["probe", "--features", str(tmp_path / "pages.parquet"), *words]) == 0
+    found = json.loads(out.read_text())
+    assert found["n_records"] == len(listed & set(drawn.ids))
+    assert found["n_without_features"] == len(listed - set(drawn.ids)) > 0
+    assert "labelled records have no features" in capsys.readouterr().out
+
+
+def test_zeroshot_judges_the_records_that_were_embedded(tmp_path, tiny_checkpoint, labels):
+    words = ("zeroshot", "synthetic:20", "--checkpoint", tiny_checkpoint, "--labels", labels, "--task", "code")
+    _, lines = _run(*words, "--bootstrap", "20", "--json", tmp_path / "z.json")
+    assert "4 of 22 labelled records have no features and are left out" in lines
+    assert any(line.startswith("18 records, ") for line in lines)
+    assert json.loads((tmp_path / "z.json").read_text())["n_without_features"] == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from ecgscan_lab.errors import LabelError, TableError
@@ -81,10 +82,17 @@ def test_classes_that_are_not_there_are_named(tmp_path, classes):
         assert "HYP" in caught.value.expected
 
 
-def test_records_are_found_by_name_and_missing_ones_listed():
-    assert match_records(["a", "b", "c"], ["c", "a"]).tolist() == [2, 0]
-    with pytest.raises(TableError, match=r"2 of 3 labelled records have no features: x, y") as caught:
-        match_records(["a", "b"], ["x", "a", "y"])
+def test_records_of_both_are_found_by_name_in_the_order_of_the_labels():
+    rows, kept = match_records(["a", "b", "c"], ["c", "x", "a", "y"])
+    assert (rows.tolist(), kept.tolist()) == ([2, 0], [0, 2])
+    with pytest.raises(TableError, match=r"none of 2 labelled records has features: x, y") as caught:
+        match_records(["a", "b"], ["x", "y"])
     assert "'a'" in caught.value.expected
     with pytest.raises(TableError, match=r"r7, \.\.\."):
         match_records(["a"], [f"r{i}" for i in range(20)])
+
+
+def test_some_rows_of_a_table_keep_what_belongs_together(tmp_path):
+    some = _read(tmp_path, COLUMNS).at(np.array([2, 0]))
+    assert (some.records, some.split.tolist(), some.patients.tolist()) == (("c", "a"), ["test", "train"], ["r", "p"])
+    assert (some.labels.tolist(), some.class_names) == ([[False, True], [True, False]], ("MI", "HYP"))

@@ -45,6 +45,7 @@ def test_run_leaves_results_and_a_gallery_and_tells_by_its_status_what_failed(fo
     results = json.loads((folder / "out" / "results.json").read_text())
     assert [row["name"] for row in results["notebooks"]] == ["02_b", "solutions/02_b"]
     assert [row["results"] for row in results["notebooks"]] == [{"seen": "5 'smoke'"}] * 2
+    assert (results["ok"], results["counts"]) == (False, {"passed": 0, "failed": 2, "interrupted": 0, "not run": 0})
     assert results["command"].startswith("ecgscan-lab notebooks run --only 02 --profile smoke -p seed 5 --folder")
     assert "Title of 02_b" in (folder / "out" / "index.html").read_text()
 
@@ -75,6 +76,8 @@ def test_sweep_prints_and_writes_its_table(folder, capsys):
         (["run", "-p", "sede", "1"], "no parameter 'sede'"),
         (["run", "-p", "data", "x"], "--only 02"),
         (["run", "-p", "seed", "half"], "a str"),
+        (["run", "-p", "profile", "fulll"], "did you mean 'full'?"),
+        (["sweep", "01", "--grid", "profile=smoke,wrong"], "no profile 'wrong'"),
         (["run", "-p", "seed", "1", "-p", "seed", "2"], "given twice"),
         (["run", "--only", "7"], "no notebook begins with '7'"),
         (["run", "--only", ""], "no notebook begins with ''"),

@@ -37,10 +37,19 @@ def test_what_is_no_literal_is_refused(source):
         ({"rate": 1}, {"rate": 0.5}),
         ({"limit": 3}, {"limit": None}),
         ({}, {"seed": 0}),
+        ({"profile": "smoke"}, {"profile": "quick"}),
+        ({"profile": "mine"}, {"profile": "yours"}),
     ],
 )
 def test_fitting_values_pass(given, declared):
     check_parameters(given, declared, "a.ipynb")
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(NotebookError, match="no profile 'quik'") as caught:
+        check_parameters({"profile": "quik"}, {"profile": "full"}, "a.ipynb")
+    assert (caught.value.field, caught.value.expected) == ("profile", "one of smoke, quick, full")
+    assert caught.value.fix == "did you mean 'quick'?"
 
 
 @pytest.mark.parametrize(

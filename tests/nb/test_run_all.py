@@ -11,7 +11,7 @@ import pytest
 
 from ecgscan_lab.errors import ArgumentError, NotebookError
 from ecgscan_lab.nb.execute import read_notebook
-from ecgscan_lab.nb.run_all import Job, run_notebooks
+from ecgscan_lab.nb.run_all import Job, Outcome, run_notebooks, run_status
 
 PARAMETERS = 'seed = 0\nout = "."'
 RECORD = "from ecgscan_lab.nb.results import record_result\nrecord_result(double=2 * seed)"
@@ -36,7 +36,19 @@ def test_a_mistake_in_the_last_job_is_found_before_the_first_one_runs(tmp_path):
         run_notebooks([good, untagged], tmp_path / "out")
     with pytest.raises(NotebookError, match="no parameter 'sede'"):
         run_notebooks([good, Job("x/a", good.notebook, {"sede": 1})], tmp_path / "out")
+    other = write_notebook(tmp_path / "c.ipynb", parameters="profile = 'quick'")
+    with pytest.raises(NotebookError, match="no profile 'wrong'"):
+        run_notebooks([good, Job("c", other, {"profile": "wrong"})], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_well_when_every_notebook_passed():
+    passed, *others = (Outcome("a", status) for status in ("passed", "failed", "interrupted", "not run"))
+    assert run_status([passed, passed]) == {
+        "ok": True, "counts": {"passed": 2, "failed": 0, "interrupted": 0, "not run": 0},
+    }  # fmt: skip
+    assert not any(run_status([passed, other])["ok"] for other in others)
+    assert not run_status([])["ok"]
 
 
 @pytest.mark.parametrize(

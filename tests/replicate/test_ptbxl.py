@@ -67,6 +67,30 @@ def test_the_report_holds_the_figures_and_the_papers_line(done):
     assert "fold 9" in text
 
 
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({"name": "ptbxl_laptop"}, []),  # another name alone is no change
+        ({"lr": 0.25, "steps": 7}, ["lr: 0.25 there, 0.002 here", "steps: 7 there, 4 here"]),
+    ],
+)
+def test_a_recipe_that_is_not_the_named_one_says_so(
+    done, replicate, recipe, nine_folds, tmp_path, monkeypatch, named, told
+):
+    out, said = tmp_path / "out", []
+    shutil.copytree(done[1], out)
+    given = dataclasses.replace(recipe, **named)
+    monkeypatch.setattr(ptbxl, "ptbxl_laptop", lambda profile: given)
+    values = replicate(nine_folds, out, say=said.append)
+    assert values["recipe_changes"] == told
+    text = (out / "report.md").read_text()
+    assert f"Recipe `check`{', changed' if told else ''} (profile short), seed 0." in text
+    assert ('Changed from `ptbxl_laptop("short")`' in text) == bool(told)
+    assert all(f"- `{line.partition(':')[0]}`:{line.partition(':')[2]}" in text.splitlines() for line in told)
+    known = " (not check of profile short: it differs in lr, steps)" if told else ""
+    assert any(line.endswith(f"; recipe check{known}, seed 0") for line in said)
+
+
 def test_the_checkpoint_is_accepted_by_embed(done, nine_folds, tmp_path):
     values, out = done
     _, facts = load_model(out / values["checkpoint"])
