@@ -1,7 +1,7 @@
 """An encoder that knows one kind of page, shown others: as they are, and read and drawn again as its own.
 
-    python benchmarks/other_pages.py FOLDER --records 40                    # a 3 x 4 sheet, and a photograph of it
-    python benchmarks/other_pages.py FOLDER --kit KIT --kit-python PYTHON   # pages of ecg-image-kit, plain and augmented
+    python benchmarks/other_pages.py FOLDER --records 40                    # a 3 x 4 sheet, and photographed
+    python benchmarks/other_pages.py FOLDER --kit KIT --kit-python PYTHON   # of ecg-image-kit, plain and augmented
 
 Records of fold 9, evenly spaced, read by the weights that come with the package: zero-shot AUROC of the superclasses
 with a patient-level 95 % interval, and how near (cosine, median) a page comes to the encoder's own page of its record.
