@@ -16,7 +16,13 @@ Arguments = tuple[Any, ...]
 
 
 def value_check(
-    expected: Callable[..., Any], cases: Sequence[Arguments], *hints: str, tolerance: float = 1e-4, about: str = "value"
+    expected: Callable[..., Any],
+    cases: Sequence[Arguments],
+    *hints: str,
+    tolerance: float = 1e-4,
+    about: str = "value",
+    crash: str = "",
+    percent: bool = False,
 ) -> Check:
     """The answer returns what another function does, at each of several arguments.
 
@@ -26,6 +32,8 @@ def value_check(
         *hints: from a nudge to nearly everything.
         tolerance: largest difference allowed, absolute.
         about: what this value stands for.
+        crash: said when the answer raises here.
+        percent: the value is a percentage, and a share of 1 in its place is told to be one.
     """
 
     def problem(answer: Callable[..., Any]) -> str | None:
@@ -34,12 +42,16 @@ def value_check(
             if got.shape != wanted.shape:
                 return f"for {shown(case)} it returns shape {got.shape}, expected {wanted.shape}."
             if not np.allclose(got, wanted, rtol=0, atol=tolerance):  # NaN is close to nothing
+                if percent and np.allclose(100 * got, wanted, rtol=0, atol=tolerance):
+                    return (
+                        f"for {shown(case)} it gives {got.flat[0]:.4g}, a share: return it as percent, from 0 to 100."
+                    )
                 worst = int(np.argmax(np.where(np.isnan(got), np.inf, np.abs(got - wanted))))
                 place = f" at index {worst}" if wanted.size > 1 else ""
                 return f"for {shown(case)} it gives {got.flat[worst]:.4g}{place}, expected {wanted.flat[worst]:.4g}."
         return None
 
-    return Check(about, problem, hints)
+    return Check(about, problem, hints, crash)
 
 
 def shape_check(arguments: Arguments, shape: tuple[int, ...], *hints: str) -> Check:

@@ -56,12 +56,13 @@ _AGREEMENT = Exercise(
             "a cosine does not know how long a row is, and no row is its own neighbour: which did you forget?",
             "divide each row by its length; then put -inf on the diagonal of unit @ unit.T.",
             "100 * (labels[cosine.argmax(axis=1)] == labels).mean()",
+            percent=True,
         ),
     ),
     wrong=(
         Wrong(_with_itself, "expected"),
         Wrong(_longest, "expected"),
-        Wrong(lambda rows, labels: agreement(rows, labels) / 100, "expected"),
+        Wrong(lambda rows, labels: agreement(rows, labels) / 100, "as percent"),
     ),
 )
 
@@ -76,12 +77,14 @@ _CHANCE = Exercise(
             "of all pairs of two different rows, how many share a label? One over the number of classes is not it.",
             "a row is no partner of itself: leave the diagonal of labels[:, None] == labels out, above and below.",
             "100 * (same.sum() - n) / (n * (n - 1))",
+            percent=True,
         ),
     ),
     wrong=(
         Wrong(lambda labels: 100 / len(set(labels.tolist())), "expected"),
         Wrong(lambda labels: float(100 * (labels[:, None] == labels).mean()), "expected"),
         Wrong(lambda labels: float(100 * np.bincount(labels).max() / len(labels)), "expected"),
+        Wrong(lambda labels: by_chance(labels) / 100, "as percent"),
     ),
 )
 
@@ -95,12 +98,14 @@ _KEPT = Exercise(
             [(_FULL, _FLAT), (_FULL, _FULL[:, ::-1].copy()), (_FULL, _FULL + 10)],
             "the order of neighbours does not count, and a neighbour of *another* row does not, either.",
             "row by row: np.isin(full[i], flat[i]).mean(), then the mean over rows.",
+            percent=True,
         ),
     ),
     wrong=(
         Wrong(lambda full, flat: float(100 * (full == flat).mean()), "expected"),
         Wrong(lambda full, flat: float(100 * np.isin(full, flat).mean()), "expected"),
         Wrong(lambda full, flat: 100.0, "it gives 100, expected"),
+        Wrong(lambda full, flat: kept(full, flat) / 100, "as percent"),
     ),
 )
 

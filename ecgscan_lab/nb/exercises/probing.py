@@ -94,6 +94,7 @@ _AUROC = Exercise(
             "of all pairs of a positive and a negative record, in what share does the positive score higher?",
             "scores[targets == 1][:, None] - scores[targets == 0] holds all pairs; count those above zero.",
             "100 * (pairs > 0).mean()",
+            percent=True,
         ),
         value_check(
             _library_auroc,
@@ -106,7 +107,7 @@ _AUROC = Exercise(
     wrong=(
         Wrong(lambda t, s: 100 * (s[t == 1][:, None] > s[t == 0]).mean(), "it gives 0, expected 50"),
         Wrong(lambda t, s: 100 * ((s > 0) == t).mean(), "expected"),
-        Wrong(lambda t, s: (s[t == 1][:, None] > s[t == 0]).mean(), "it gives 0."),
+        Wrong(lambda t, s: (s[t == 1][:, None] > s[t == 0]).mean(), "as percent"),
         Wrong(lambda t, s: 100 * (s[t == 1][:, None] >= s[t == 0]).mean(), "it gives 100, expected 50"),
     ),
 )
