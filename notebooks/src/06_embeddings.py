@@ -400,6 +400,19 @@ pd.DataFrame(falls, columns=["loudest three", "three by lot"]).describe().loc[["
 # is no statement about the heart.
 
 # %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 06 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+record_result(
+    same_label_percent=same_label_share(space, labels),
+    same_label_by_lot_percent=chance_share(labels),
+    tsne_trustworthiness=map_trustworthiness(space, maps["t-SNE"]),
+)
+
+# %% [markdown]
 # ## Check yourself
 #
 # Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the

@@ -374,6 +374,21 @@ def my_loss(features):
 # frozen features cannot show what a loss does to the tower.
 
 # %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 07 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+means = heads.table()["signal_median_rank"]
+gained = {(d.loss, d.metric): d.difference for d in gap.found}
+record_result(
+    volume_signal_median_rank=means["volume"],
+    middle_signal_median_rank=means["middle"],
+    gap_closed_zero_shot_gain_points=gained["closed by 10", "zero_shot_auroc"],
+)
+
+# %% [markdown]
 # ## Check yourself
 #
 # Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the

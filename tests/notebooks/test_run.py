@@ -15,7 +15,7 @@ import pytest
 from ecgscan_lab.nb.execute import read_notebook, run_notebook
 from ecgscan_lab.nb.exercises import registered_exercises
 from ecgscan_lab.nb.parameters import declared_parameters
-from ecgscan_lab.nb.results import read_results
+from ecgscan_lab.nb.results import read_results, recorded_results
 from ecgscan_lab.plots.figure import ALT_LENGTH
 
 pytestmark = pytest.mark.notebooks
@@ -80,6 +80,12 @@ def test_nothing_is_written_to_stderr_and_no_widget_is_left_behind(executed):
     outputs = outputs_of(executed[1])
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
     assert [output for output in outputs if any("widget" in kind for kind in output.get("data", {}))] == []
+
+
+def test_figures_for_a_sweep_are_recorded_and_finite(executed):
+    recorded = recorded_results(executed[1])
+    assert 1 <= len(recorded) <= 3
+    assert [name for name, value in recorded.items() if not isinstance(value, (int, float))] == []
 
 
 def test_stubs_are_not_attempted_and_solutions_are_right(executed):
