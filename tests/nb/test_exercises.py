@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,14 @@ from ecgscan_lab.nb.exercises import (
     registered_exercises,
     registry,
 )
-from ecgscan_lab.nb.exercises.checks import gradient_check, invariance_check, number_check, shape_check, value_check
+from ecgscan_lab.nb.exercises.checks import (
+    gradient_check,
+    invariance_check,
+    number_check,
+    percent_check,
+    shape_check,
+    value_check,
+)
 
 ALL = registered_exercises()
 WRONG = [(exercise, wrong) for exercise in ALL for wrong in exercise.wrong]
@@ -191,8 +199,16 @@ def test_the_ready_made_checks_pass_what_is_right_and_say_what_is_wrong():
 
 
 def test_a_share_in_place_of_a_percentage_is_told_to_be_one_and_other_wrong_values_are_not():
-    check = value_check(lambda x: 100 * x, [(0.25,)], "h", percent=True)
-    assert check.problem(lambda x: 100 * x) is None
-    assert check.problem(lambda x: x) == "for 0.25 it gives 0.25, a share: return it as percent, from 0 to 100."
-    assert check.problem(lambda x: x / 2) == "for 0.25 it gives 0.125, expected 25."
-    assert "percent" not in value_check(lambda x: 100 * x, [(0.25,)], "h").problem(lambda x: x)
+    check = percent_check(lambda x: 100 * x, [(0.25,), (0.5,)])
+    assert check.problem(lambda x: x) == "for 0.5 it gives 0.5, which is the right share: return it as percent."
+    for answer in (lambda x: 100 * x, lambda x: x / 2, lambda x: 0.25, lambda x: math.nan, lambda x: [x, x]):
+        assert check.problem(answer) is None
+    assert percent_check(lambda x: 0, [(0.25,)]).problem(lambda x: 0) is None
+
+
+@pytest.mark.parametrize("number", ["05.1", "06.1", "06.2", "06.3"])
+def test_a_right_share_is_told_about_its_unit_and_about_nothing_else(number):
+    right = find_exercise(number).solution
+    verdict = find_exercise(number).verdict(lambda *given: right(*given) / 100)
+    assert (verdict.status, verdict.hint) == ("wrong", "percent run from 0 to 100: multiply by 100.")
+    assert "as percent" in verdict.reason

@@ -22,7 +22,6 @@ def value_check(
     tolerance: float = 1e-4,
     about: str = "value",
     crash: str = "",
-    percent: bool = False,
 ) -> Check:
     """The answer returns what another function does, at each of several arguments.
 
@@ -33,7 +32,6 @@ def value_check(
         tolerance: largest difference allowed, absolute.
         about: what this value stands for.
         crash: said when the answer raises here.
-        percent: the value is a percentage, and a share of 1 in its place is told to be one.
     """
 
     def problem(answer: Callable[..., Any]) -> str | None:
@@ -42,16 +40,32 @@ def value_check(
             if got.shape != wanted.shape:
                 return f"for {shown(case)} it returns shape {got.shape}, expected {wanted.shape}."
             if not np.allclose(got, wanted, rtol=0, atol=tolerance):  # NaN is close to nothing
-                if percent and np.allclose(100 * got, wanted, rtol=0, atol=tolerance):
-                    return (
-                        f"for {shown(case)} it gives {got.flat[0]:.4g}, a share: return it as percent, from 0 to 100."
-                    )
                 worst = int(np.argmax(np.where(np.isnan(got), np.inf, np.abs(got - wanted))))
                 place = f" at index {worst}" if wanted.size > 1 else ""
                 return f"for {shown(case)} it gives {got.flat[worst]:.4g}{place}, expected {wanted.flat[worst]:.4g}."
         return None
 
     return Check(about, problem, hints, crash)
+
+
+def percent_check(expected: Callable[..., Any], cases: Sequence[Arguments], *, tolerance: float = 1e-6) -> Check:
+    """The answer is not the right share of 1 in place of a percentage; whatever else it may be, other checks say.
+
+    Args:
+        expected: what returns the percentage.
+        cases: tuples of arguments, as for `value_check`.
+        tolerance: largest difference allowed, absolute, of the shares.
+    """
+
+    def problem(answer: Callable[..., Any]) -> str | None:
+        for case in cases:
+            got, wanted = as_array(answer(*copied(case))), as_array(expected(*copied(case)))
+            is_share = got.shape == wanted.shape and np.allclose(got, wanted / 100, rtol=0, atol=tolerance)
+            if not is_share or not wanted.any():  # nothing in a hundred is nothing as a share, too
+                return None
+        return f"for {shown(case)} it gives {got.flat[0]:.4g}, which is the right share: return it as percent."
+
+    return Check("unit", problem, ("percent run from 0 to 100: multiply by 100.",))
 
 
 def shape_check(arguments: Arguments, shape: tuple[int, ...], *hints: str) -> Check:

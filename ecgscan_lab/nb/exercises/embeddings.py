@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecgscan_lab.evaluate.neighbours import chance_share, same_label_share
-from ecgscan_lab.nb.exercises.checks import value_check
+from ecgscan_lab.nb.exercises.checks import percent_check, value_check
 from ecgscan_lab.nb.exercises.exercise import Exercise, Wrong
 
 
@@ -45,18 +45,26 @@ _ROWS = (np.eye(3)[_LABELS] + 0.6 * _RNG.normal(size=(24, 3))) * _RNG.uniform(0.
 _FULL = np.array([[1, 2, 3], [0, 2, 3], [3, 1, 0]])
 _FLAT = np.array([[2, 1, 5], [4, 5, 6], [3, 0, 9]])
 
+_AGREEMENT_CASES = [(_ROWS, _LABELS), (_ROWS[::2], _LABELS[::2])]
+_CHANCE_CASES = [(_LABELS,), (np.array([0, 0, 1, 1]),)]
+
+
+def _nearest_agrees(rows: np.ndarray, labels: np.ndarray) -> float:
+    return same_label_share(rows, labels, k=1)
+
+
 _AGREEMENT = Exercise(
     id="06.1",
     question="Return the percent of rows whose nearest other row, by cosine, has the same label.",
     solution=agreement,
     checks=(
+        percent_check(_nearest_agrees, _AGREEMENT_CASES),
         value_check(
-            lambda rows, labels: same_label_share(rows, labels, k=1),
-            [(_ROWS, _LABELS), (_ROWS[::2], _LABELS[::2])],
+            _nearest_agrees,
+            _AGREEMENT_CASES,
             "a cosine does not know how long a row is, and no row is its own neighbour: which did you forget?",
             "divide each row by its length; then put -inf on the diagonal of unit @ unit.T.",
             "100 * (labels[cosine.argmax(axis=1)] == labels).mean()",
-            percent=True,
         ),
     ),
     wrong=(
@@ -71,13 +79,13 @@ _CHANCE = Exercise(
     question="Return the percent of agreement that neighbours drawn by lot would have.",
     solution=by_chance,
     checks=(
+        percent_check(chance_share, _CHANCE_CASES),
         value_check(
             chance_share,
-            [(_LABELS,), (np.array([0, 0, 1, 1]),)],
+            _CHANCE_CASES,
             "of all pairs of two different rows, how many share a label? One over the number of classes is not it.",
             "a row is no partner of itself: leave the diagonal of labels[:, None] == labels out, above and below.",
             "100 * (same.sum() - n) / (n * (n - 1))",
-            percent=True,
         ),
     ),
     wrong=(
@@ -93,12 +101,12 @@ _KEPT = Exercise(
     question="From two tables of neighbours, return the percent of those in the first that the second has, too.",
     solution=kept,
     checks=(
+        percent_check(kept, [(_FULL, _FLAT), (_FULL, _FULL)]),
         value_check(
             kept,
             [(_FULL, _FLAT), (_FULL, _FULL[:, ::-1].copy()), (_FULL, _FULL + 10)],
             "the order of neighbours does not count, and a neighbour of *another* row does not, either.",
             "row by row: np.isin(full[i], flat[i]).mean(), then the mean over rows.",
-            percent=True,
         ),
     ),
     wrong=(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecgscan_lab.evaluate.intervals import macro_auroc
-from ecgscan_lab.nb.exercises.checks import as_array, value_check
+from ecgscan_lab.nb.exercises.checks import as_array, percent_check, value_check
 from ecgscan_lab.nb.exercises.exercise import Check, Exercise, Wrong
 
 
@@ -88,13 +88,13 @@ _AUROC = Exercise(
     question="Return the AUROC of scores in percent, from the pairs of a positive and a negative record.",
     solution=auroc,
     checks=(
+        percent_check(_library_auroc, [(_TRUTH, _SCORES), (_TRUTH, -_SCORES)]),
         value_check(
             _library_auroc,
             [(_TRUTH, _SCORES), (_TRUTH, -_SCORES)],
             "of all pairs of a positive and a negative record, in what share does the positive score higher?",
             "scores[targets == 1][:, None] - scores[targets == 0] holds all pairs; count those above zero.",
             "100 * (pairs > 0).mean()",
-            percent=True,
         ),
         value_check(
             _library_auroc,
