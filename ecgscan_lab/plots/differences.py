@@ -77,7 +77,7 @@ def plot_comparison(comparison: Comparison, metrics: Sequence[str] | None = None
                 axes.set_xlabel(f"minus {comparison.baseline} (same unit)")
         figure.legend(handles=_legend(), loc="outside lower center", ncols=4, fontsize=9)
         figure.suptitle(title or comparison.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-    return describe(figure, _in_words(comparison, [found[key] for key in found if key[1] in drawn]))
+    return describe(figure, _in_words(comparison, found, drawn))
 
 
 def _draw_panel(axes: Axes, differences: Sequence[Difference | None], better: int) -> None:
@@ -116,12 +116,22 @@ def _legend() -> list[Line2D]:
     ]
 
 
-def _in_words(comparison: Comparison, differences: Sequence[Difference]) -> str:
-    spoken = [
-        f"{d.loss} {d.metric.replace('_', ' ')} {d.difference:+.2g} ({d.low:.2g} to {d.high:.2g}), {d.verdict}"
-        for d in differences
-    ]
-    return f"Differences from {comparison.baseline} with 95 % intervals, as dots and lines: {'; '.join(spoken)}."
+def _in_words(comparison: Comparison, found: Mapping[tuple[str, str], Difference], drawn: Sequence[str]) -> str:
+    """Panel by panel, as they stand: what was measured, in which unit, and every loss with what may be said of it."""
+    from ecgscan_lab.compare.judge import METRICS
+
+    panels = []
+    for name in drawn:
+        spoken = [_spoken(loss, found.get((loss, name))) for loss in comparison.losses[1:]]
+        panels.append(f"{METRICS[name].label}: {'; '.join(spoken)}.")
+    return f"Dots with 95 % intervals, each loss minus {comparison.baseline}. {' '.join(panels)}"
+
+
+def _spoken(loss: str, d: Difference | None) -> str:
+    if d is None:
+        return f"{loss} not known"
+    interval = f" ({d.low:.2g} to {d.high:.2g})" if math.isfinite(d.low) else ""
+    return f"{loss} {d.difference:+.2g}{interval}, {d.verdict}"
 
 
 def _wrapped(label: str) -> str:
@@ -191,7 +201,9 @@ def plot_sphere(
         for name, (a, b) in tables.items()
     ]
     return describe(
-        figure, f"{names[0]} and {names[1]} on the flattened sphere; median angle of partners: {'; '.join(spoken)}."
+        figure,
+        f"{names[0]} as dots and {names[1]} as circles on the flattened sphere, a colour for each of {len(set(group))} "
+        f"groups; median angle of partners: {'; '.join(spoken)}.",
     )
 
 

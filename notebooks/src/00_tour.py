@@ -328,6 +328,19 @@ results = {
 print("wrote", write_results(out / "results.json", results).name)
 
 # %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 00 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+record_result(
+    probe_auroc_percent=probes[task]["pretrained"].macro_auroc,
+    zero_shot_auroc_percent=zero_shots[task].macro_auroc,
+    page_to_text_recall_at_10_percent=found["text"].recall_image_to_other[10],
+)
+
+# %% [markdown]
 # ## Check yourself
 #
 # Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the

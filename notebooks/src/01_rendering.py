@@ -322,9 +322,11 @@ show(plot_fit_to_page(strip, picture.numpy(), range(steps), snr_db, seen))
 from ecgscan_lab.render.reading import read_traces
 
 clean = draw_page(record, dpi=200)
+read_back_db = {}
 for name, mv in list(read_traces(clean).items())[:4]:
     drawn = record.signal_mv[LEADS.index(name), slice(*clean.windows[name])]
-    print(f"{name:4s} {10 * np.log10((drawn**2).mean() / ((mv - drawn) ** 2).mean()):5.1f} dB")
+    read_back_db[name] = 10 * np.log10((drawn**2).mean() / ((mv - drawn) ** 2).mean())
+    print(f"{name:4s} {read_back_db[name]:5.1f} dB")
 
 # %% [markdown]
 # ## 7. How fast, and why
@@ -341,15 +343,28 @@ from ecgscan_lab.render.degrade import sample_params
 n = {"smoke": 16, "quick": 128, "full": 1024}[profile]
 signals = np.repeat(record.signal_mv[None], n, axis=0)
 pages = [sample_page(np.random.default_rng(i), PageSpec()) for i in range(n)]
+pages_per_s = {}
 for name in ("clean", "paper", "photo"):
     params = None if name == "clean" else [sample_params(np.random.default_rng(i), name) for i in range(n)]
     draw_pages(signals[:2], record.fs_hz, pages[:2], (448, 448), degrade=params and params[:2])  # compile, warm up
     start = time.perf_counter()
     draw_pages(signals, record.fs_hz, pages, (448, 448), degrade=params)
-    print(f"{name:6s} {n / (time.perf_counter() - start):6.0f} pages a second at 448 x 448 on this machine, all cores")
+    pages_per_s[name] = n / (time.perf_counter() - start)
+    print(f"{name:6s} {pages_per_s[name]:6.0f} pages a second at 448 x 448 on this machine, all cores")
 
 # %% [markdown]
 # `benchmarks/rendering.py` does it properly: one core, medians, matplotlib beside it, and ecg-image-kit where you have it.
+
+# %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 01 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+record_result(
+    fitted_snr_db=snr_db[-1], least_read_back_snr_db=min(read_back_db.values()), photo_pages_per_s=pages_per_s["photo"]
+)
 
 # %% [markdown]
 # ## Check yourself

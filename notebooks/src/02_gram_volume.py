@@ -409,6 +409,19 @@ p, q = 1 - 0.1 + 0.1 / 256, 0.1 / 256
 floor_256 = -p * math.log(p) - 255 * q * math.log(q)
 
 # %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 02 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+record_result(
+    loss_above_floor_nats=float(gram_loss(*triples, scale)) - smoothed_floor(batch),
+    backwards_percent=share["volume"],
+    backwards_with_sign_percent=share["signed_plane_distance"],
+)
+
+# %% [markdown]
 # ## Check yourself
 #
 # Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the

@@ -66,7 +66,8 @@ show(plot_derived_leads(record))
 # %%
 from ecgscan_lab.evaluate import limb_law_snr
 
-limb_law_snr(cohort.signals_mv)[["median_db", "q25_db", "q75_db", "n_records"]].round(1)
+law_snr = limb_law_snr(cohort.signals_mv)
+law_snr[["median_db", "q25_db", "q75_db", "n_records"]].round(1)
 
 # %% [markdown]
 # 40 dB is one part in a hundred of the amplitude. The paper's Table 1 finds 40 to 50 dB and more in PTB-XL, CPSC2018 and CSN.
@@ -374,6 +375,19 @@ pd.DataFrame(rows).T
 # %%
 for limit in diagnosis.limits:
     print("-", limit)
+
+# %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 03 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+record_result(
+    least_law_snr_db=law_snr["median_db"].min(),
+    violation_after_paper_mv=curves["mse + 0.1 rule"][-1],
+    violation_after_ours_mv=curves["mse + violation"][-1],
+)
 
 # %% [markdown]
 # ## Check yourself

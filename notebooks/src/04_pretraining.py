@@ -554,6 +554,19 @@ check_exercise("04.3", hours)
 hours = 1.13e12 * 80 * 50_000 / (0.4 * 769e12) / 3600
 
 # %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 04 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+record_result(
+    contrastive_above_floor_nats=best["contrastive_above_floor"],
+    gram_above_floor_nats=best["gram_above_floor"],
+    effective_rank=best["effective_rank"],
+)
+
+# %% [markdown]
 # ## Check yourself
 #
 # Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the

@@ -442,6 +442,20 @@ report([pixels], methods=["ECG-Scan", "MERL"])
 #     ecgscan-lab evaluate ptbxl:FOLDER --checkpoint best.safetensors --out evaluation
 
 # %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 05 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+by_encoder = {row["label"]: row["macro_auroc"] for row in whole}
+record_result(
+    probe_auroc_percent=by_encoder[found.encoders[0]],
+    raw_pixels_auroc_percent=by_encoder["raw pixels"],
+    zero_shot_auroc_percent=next(iter(prompted.values()), None),
+)
+
+# %% [markdown]
 # ## Check yourself
 #
 # Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the

@@ -129,7 +129,8 @@ pd.DataFrame(rows).set_index("where").round(3)
 #
 # ### Exercise 06.1
 #
-# Of each row find the nearest other row by cosine. How many percent have the same label?
+# Of each row find the nearest other row by cosine. In how many cases has it the row's own label? Return a **percentage**, from 0
+# to 100, as in the table above.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -145,7 +146,7 @@ pd.DataFrame(rows).set_index("where").round(3)
 
 # %% tags=["exercise"]
 def agreement(rows, labels):
-    raise NotImplementedError("exercise 06.1: does the nearest other row have the same label?")
+    raise NotImplementedError("exercise 06.1: percent of rows whose nearest other row has the same label")
 
 # %%
 from ecgscan_lab.nb.exercises import check_exercise
@@ -162,7 +163,7 @@ def agreement(rows, labels):
 # %% [markdown]
 # ### Exercise 06.2
 #
-# And if the neighbour were drawn by lot among the other rows?
+# And if the neighbour were drawn by lot among the other rows? Percent again.
 #
 # <details><summary>Hint 1</summary>
 #
@@ -178,7 +179,7 @@ def agreement(rows, labels):
 
 # %% tags=["exercise"]
 def by_chance(labels):
-    raise NotImplementedError("exercise 06.2: the agreement that luck gives")
+    raise NotImplementedError("exercise 06.2: the agreement that luck gives, percent")
 
 # %%
 check_exercise("06.2", by_chance)
@@ -191,7 +192,8 @@ def by_chance(labels):
 # %% [markdown]
 # ### Exercise 06.3
 #
-# Two integer tables hold the neighbours of each row, in the full space and on a map. What share of the first did the map keep?
+# Two integer tables hold the neighbours of each row, in the full space and on a map. How many percent of the first did the map
+# keep?
 #
 # <details><summary>Hint 1</summary>
 #
@@ -207,7 +209,7 @@ def by_chance(labels):
 
 # %% tags=["exercise"]
 def kept(full, flat):
-    raise NotImplementedError("exercise 06.3: the share of neighbours that the map kept")
+    raise NotImplementedError("exercise 06.3: the neighbours that the map kept, percent")
 
 # %%
 check_exercise("06.3", kept)
@@ -396,6 +398,19 @@ pd.DataFrame(falls, columns=["loudest three", "three by lot"]).describe().loc[["
 #
 # A page without a lead is a page that nobody has seen in training; part of what falls is surprise. And what moved *this model*
 # is no statement about the heart.
+
+# %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 06 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+record_result(
+    same_label_percent=same_label_share(space, labels),
+    same_label_by_lot_percent=chance_share(labels),
+    tsne_trustworthiness=map_trustworthiness(space, maps["t-SNE"]),
+)
 
 # %% [markdown]
 # ## Check yourself

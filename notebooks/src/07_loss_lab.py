@@ -248,7 +248,8 @@ show(plot_comparison(heads, ["text_median_rank", "signal_median_rank", "signal_r
                              "probe_auroc", "zero_shot_auroc", "modality_gap"]))  # fmt: skip
 
 # %% [markdown]
-# Wide lines for `volume`? Look at its runs one by one. Where does a page's own signal stand among all test signals?
+# Wide lines for `volume`? Look at its runs one by one. Where does a page's own signal stand among all test signals
+# (median rank, 1 is best; one column a seed)?
 
 # %%
 heads.by_seed("signal_median_rank").round(0)
@@ -296,7 +297,7 @@ show(plot_comparison(gap, ["modality_gap", "zero_shot_auroc", "text_recall_at_10
 # zero-shot gained 2.1 [1.4, 2.7] and 4.7 [3.3, 6.1] points, and recall@10 of the report (how often it is among the ten
 # nearest) *lost* 0.9 and 2.5. An effect, at a price: that is a result one can use, and "better" would have been the wrong word.
 #
-# Now forget the intervals. What would a single seed have told you about the probe?
+# Now forget the intervals. What would a single seed have told you about the probe (AUROC in percent; one column a seed)?
 
 # %%
 gap.by_seed("probe_auroc").round(2)
@@ -309,7 +310,8 @@ gap.by_seed("probe_auroc").round(2)
 from ecgscan_lab.compare import read_comparisons
 
 kept = read_comparisons(log)
-rows = [{"rung": c.rung, "data": c.data, "losses": ", ".join(c.losses), "seeds": len(c.seeds)} for c in kept]
+rows = [{"rung": c.rung, "data": c.data, "against": c.baseline, "losses": ", ".join(c.losses[1:]), "seeds": len(c.seeds)}
+        for c in kept]  # fmt: skip
 pd.DataFrame(rows).tail(5)
 
 # %% [markdown]
@@ -372,6 +374,21 @@ def my_loss(features):
 #
 # `compare_losses(losses, "quick", data="ptbxl:FOLDER")` is the same call. A rung only tells you what is worth the next one:
 # frozen features cannot show what a loss does to the tower.
+
+# %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 07 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+means = heads.table()["signal_median_rank"]
+gained = {(d.loss, d.metric): d.difference for d in gap.found}
+record_result(
+    volume_signal_median_rank=means["volume"],
+    middle_signal_median_rank=means["middle"],
+    gap_closed_zero_shot_gain_points=gained["closed by 10", "zero_shot_auroc"],
+)
 
 # %% [markdown]
 # ## Check yourself

@@ -262,6 +262,20 @@ from ecgscan_lab.nb.uploads import answer_file
 print(answer_file(b"Dear colleague, thank you for sending us this patient.").words)
 
 # %% [markdown]
+# The figures of this run. `ecgscan-lab notebooks sweep 08 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
+# one table.
+
+# %%
+from ecgscan_lab.nb.results import record_result
+
+tried = [law for law in check_laws_in_part(read.leads_mv, read.fs_hz) if not law.verdict.startswith("not tried")]
+record_result(
+    grid_residual_mm=fit.residual_mm,
+    worst_law_residual_mv=max((law.residual_mv for law in tried), default=None),
+    findings_told_count=sum(f.verdict in ("seen", "not seen") for f in found.findings),
+)
+
+# %% [markdown]
 # ## Check yourself
 #
 # Four questions. Where this notebook is live, choose a letter below each; anywhere else, put your letters in place of the

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import functools
 import inspect
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,14 @@ from ecgscan_lab.nb.exercises import (
     registered_exercises,
     registry,
 )
-from ecgscan_lab.nb.exercises.checks import gradient_check, invariance_check, number_check, shape_check, value_check
+from ecgscan_lab.nb.exercises.checks import (
+    gradient_check,
+    invariance_check,
+    number_check,
+    percent_check,
+    shape_check,
+    value_check,
+)
 
 ALL = registered_exercises()
 WRONG = [(exercise, wrong) for exercise in ALL for wrong in exercise.wrong]
@@ -42,7 +51,7 @@ def test_the_untouched_stub_is_not_attempted(exercise):
 @pytest.mark.parametrize(("exercise", "wrong"), WRONG, ids=lambda item: getattr(item, "id", ""))
 def test_plausible_wrong_answers_are_refused_for_the_right_reason(exercise, wrong):
     verdict = exercise.verdict(wrong.answer)
-    assert verdict.status == "wrong"
+    assert verdict.status in ("wrong", "crashed")
     assert wrong.reason in verdict.reason
     assert verdict.hint
 
@@ -97,10 +106,45 @@ def test_a_called_function_is_refused():
     assert "not a function" in find_exercise("02.1").verdict(0.5).reason
 
 
-def test_an_answer_that_raises_or_returns_nothing_is_wrong_not_an_error():
-    assert "ZeroDivisionError" in find_exercise("02.1").verdict(lambda a, b, c: 1 / 0).reason
-    assert "return statement is missing" in find_exercise("02.1").verdict(lambda a, b, c: None).reason
-    assert "raised TypeError" in find_exercise("02.1").verdict(lambda a: a).reason
+def half_of(value):
+    return value[:, 7] / 2
+
+
+def answer_by_a_second_function(a, b, c):
+    return half_of(a)
+
+
+def test_a_crash_is_told_with_its_line_and_its_reason():
+    verdict = find_exercise("02.1").verdict(answer_by_a_second_function)
+    line = inspect.getsourcelines(half_of)[1] + 1
+    assert (verdict.status, verdict.hint, bool(verdict)) == ("crashed", "", False)
+    assert verdict.reason.startswith("TypeError: 'float' object is not subscriptable")
+    assert f"line {line} of its cell or file, in half_of: return value[:, 7] / 2" in verdict.reason
+
+
+def test_an_answer_that_takes_other_arguments_or_is_no_python_crashes_too():
+    assert "positional argument" in find_exercise("02.1").verdict(lambda a: a).reason
+    for answer in (lambda a: a, torch.acos, functools.partial(answer_by_a_second_function, 1)):
+        assert find_exercise("02.1").verdict(answer).status == "crashed"
+
+
+def test_a_crash_uses_up_no_hint_also_between_wrong_answers():
+    exercise = find_exercise("02.1")
+    wrong = exercise.wrong[0].answer
+    expected = [exercise.verdict(wrong, attempt).hint for attempt in (1, 2)]
+    seen = []
+    for _ in range(2):
+        for _ in range(3):
+            assert check_exercise("02.1", answer_by_a_second_function).status == "crashed"
+        seen.append(check_exercise("02.1", wrong).hint)
+    check_exercise("02.1", exercise.solution)
+    assert seen == expected
+
+
+def test_an_answer_that_returns_nothing_usable_is_wrong():
+    for result, told in ((None, "return statement is missing"), ("0.5 or so", "could not convert string")):
+        verdict = find_exercise("02.1").verdict(lambda a, b, c, result=result: result)
+        assert (verdict.status, told in verdict.reason, bool(verdict.hint)) == ("wrong", True, True)
 
 
 def test_an_answer_cannot_change_what_the_next_check_sees():
@@ -152,3 +196,19 @@ def test_the_ready_made_checks_pass_what_is_right_and_say_what_is_wrong():
     assert number.problem(2.05) is None
     assert number.problem(3) == "3 mV is three."
     assert number.problem(1) == "1 mV is too low."
+
+
+def test_a_share_in_place_of_a_percentage_is_told_to_be_one_and_other_wrong_values_are_not():
+    check = percent_check(lambda x: 100 * x, [(0.25,), (0.5,)])
+    assert check.problem(lambda x: x) == "for 0.5 it gives 0.5, which is the right share: return it as percent."
+    for answer in (lambda x: 100 * x, lambda x: x / 2, lambda x: 0.25, lambda x: math.nan, lambda x: [x, x]):
+        assert check.problem(answer) is None
+    assert percent_check(lambda x: 0, [(0.25,)]).problem(lambda x: 0) is None
+
+
+@pytest.mark.parametrize("number", ["05.1", "06.1", "06.2", "06.3"])
+def test_a_right_share_is_told_about_its_unit_and_about_nothing_else(number):
+    right = find_exercise(number).solution
+    verdict = find_exercise(number).verdict(lambda *given: right(*given) / 100)
+    assert (verdict.status, verdict.hint) == ("wrong", "percent run from 0 to 100: multiply by 100.")
+    assert "as percent" in verdict.reason

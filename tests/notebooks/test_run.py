@@ -15,7 +15,7 @@ import pytest
 from ecgscan_lab.nb.execute import read_notebook, run_notebook
 from ecgscan_lab.nb.exercises import registered_exercises
 from ecgscan_lab.nb.parameters import declared_parameters
-from ecgscan_lab.nb.results import read_results
+from ecgscan_lab.nb.results import read_results, recorded_results
 from ecgscan_lab.plots.figure import ALT_LENGTH
 
 pytestmark = pytest.mark.notebooks
@@ -82,10 +82,18 @@ def test_nothing_is_written_to_stderr_and_no_widget_is_left_behind(executed):
     assert [output for output in outputs if any("widget" in kind for kind in output.get("data", {}))] == []
 
 
+def test_figures_for_a_sweep_are_recorded_and_finite(executed):
+    recorded = recorded_results(executed[1])
+    assert 1 <= len(recorded) <= 3
+    assert [name for name, value in recorded.items() if not isinstance(value, (int, float))] == []
+
+
 def test_stubs_are_not_attempted_and_solutions_are_right(executed):
     path, notebook, _ = executed
     texts = [output.data["text/plain"] for output in outputs_of(notebook) if "text/plain" in output.get("data", {})]
-    verdicts = dict(re.findall(r"^Exercise (\d\d\.\d+): (not attempted|right|wrong)", "\n".join(texts), re.MULTILINE))
+    verdicts = dict(
+        re.findall(r"^Exercise (\d\d\.\d+): (not attempted|right|wrong|crashed)", "\n".join(texts), re.MULTILINE)
+    )
     registered = [exercise.id for exercise in registered_exercises() if exercise.id.startswith(path.name[:2])]
     expected = "right" if path in SOLUTIONS else "not attempted"
     assert verdicts == dict.fromkeys(registered, expected)

@@ -10,12 +10,15 @@ import pytest
 
 from ecgscan_lab.nb.execute import read_notebook
 from ecgscan_lab.nb.exercises import registered_exercises
+from ecgscan_lab.nb.parameters import declared_parameters
 from ecgscan_lab.nb.quizzes import questions_of, quizzed_notebooks
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 QUIZZED = [path for path in NOTEBOOKS if path.name[:2] in quizzed_notebooks()]
 SOLVED = sorted((FOLDER / "solutions").glob("*.ipynb"))
+# The last word of a recorded name is its unit, or a word for what has none.
+UNITS = {"percent", "points", "nats", "db", "mv", "mm", "s", "rank", "count", "trustworthiness"}
 
 
 def read(path):
@@ -134,6 +137,35 @@ def test_no_later_cell_depends_on_an_exercise(path):
             answers |= names_set(cell.source)
         else:
             assert answers & names_read(cell.source) == set(), cell.source
+
+
+def recorded_names(source: str) -> list[str]:
+    """Names under which a cell hands results to `record_result`."""
+    calls = [node for node in ast.walk(parse(source)) if isinstance(node, ast.Call)]
+    return [
+        str(keyword.arg)
+        for call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "record_result"
+        for keyword in call.keywords
+    ]
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLVED], ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_it_records_one_to_three_figures_with_units_just_before_the_quiz(path):
+    cells = read(path)
+    recording = [k for k, cell in enumerate(cells) if cell.cell_type == "code" and recorded_names(cell.source)]
+    quiz_at = next(k for k, cell in enumerate(cells) if cell.source.startswith("## Check yourself"))
+    assert recording == [quiz_at - 1]
+    names = recorded_names(cells[recording[0]].source)
+    assert 1 <= len(names) <= 3
+    assert [name for name in names if name.rpartition("_")[2] not in UNITS] == []
+    assert f"notebooks sweep {path.name[:2]} " in cells[quiz_at - 2].source
+    assert not set(names) & set(declared_parameters(read_notebook(path), path))
+
+
+def test_the_reading_of_records_sees_names_and_nothing_else():
+    assert recorded_names("record_result(\n    loss_nats=f(x=1),\n    a_mv=2,\n)\nother(b=3)") == ["loss_nats", "a_mv"]
+    assert recorded_names("record_result") == []
 
 
 def test_the_reading_of_names_sees_what_outlives_a_cell():

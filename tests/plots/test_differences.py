@@ -43,10 +43,12 @@ def test_dots_sit_at_differences_and_say_what_is_clear():
     assert "AUROC (%)" in probe.get_title("left")
 
 
-def test_alt_text_gives_numbers_and_verdicts():
+def test_alt_text_reads_panel_by_panel_and_gives_units_numbers_and_verdicts():
     figure = plot_comparison(FOUR)
-    assert "up probe auroc +2 (1.9 to 2.2), better" in alt_text(figure)
-    assert "no clear difference" in alt_text(figure)
+    probe, uniformity = alt_text(figure).split(". ")[1:]
+    assert probe.startswith("linear probe, AUROC (%): up +2 (1.9 to 2.2), better; down -2 ")
+    assert probe.count("no clear difference") == 1
+    assert uniformity.startswith("uniformity of pages: up -2 (-2.2 to -1.9), lower; down +2 ")
     assert to_png(figure)[1:4] == b"PNG"
 
 
@@ -55,8 +57,9 @@ def test_a_loss_without_runs_is_said_to_be_unknown():
     comparison = Comparison(
         "heads", "synthetic", "", FOUR.losses, (0, 1, 2), tuple(runs), paired_differences(runs, FOUR.losses)
     )
-    axes = plot_comparison(comparison, ["probe_auroc"]).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["not known"]
+    figure = plot_comparison(comparison, ["probe_auroc"])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["not known"]
+    assert "up not known" in alt_text(figure)
 
 
 def test_bad_figures_are_named():
@@ -85,6 +88,7 @@ def test_the_sphere_shows_every_point_and_joins_partners():
     shown = near.collections[1].get_offsets()
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     np.testing.assert_allclose(np.sin(shown[:, 1]), unit[:, 2], atol=1e-9)
+    assert "each of 4 groups" in alt_text(figure)
     assert "near 0 degrees" in alt_text(figure)
     assert "far 180 degrees" in alt_text(figure)
     assert len(far.lines) >= 10

@@ -16,7 +16,12 @@ Arguments = tuple[Any, ...]
 
 
 def value_check(
-    expected: Callable[..., Any], cases: Sequence[Arguments], *hints: str, tolerance: float = 1e-4, about: str = "value"
+    expected: Callable[..., Any],
+    cases: Sequence[Arguments],
+    *hints: str,
+    tolerance: float = 1e-4,
+    about: str = "value",
+    crash: str = "",
 ) -> Check:
     """The answer returns what another function does, at each of several arguments.
 
@@ -26,6 +31,7 @@ def value_check(
         *hints: from a nudge to nearly everything.
         tolerance: largest difference allowed, absolute.
         about: what this value stands for.
+        crash: said when the answer raises here.
     """
 
     def problem(answer: Callable[..., Any]) -> str | None:
@@ -39,7 +45,27 @@ def value_check(
                 return f"for {shown(case)} it gives {got.flat[worst]:.4g}{place}, expected {wanted.flat[worst]:.4g}."
         return None
 
-    return Check(about, problem, hints)
+    return Check(about, problem, hints, crash)
+
+
+def percent_check(expected: Callable[..., Any], cases: Sequence[Arguments], *, tolerance: float = 1e-6) -> Check:
+    """The answer is not the right share of 1 in place of a percentage; whatever else it may be, other checks say.
+
+    Args:
+        expected: what returns the percentage.
+        cases: tuples of arguments, as for `value_check`.
+        tolerance: largest difference allowed, absolute, of the shares.
+    """
+
+    def problem(answer: Callable[..., Any]) -> str | None:
+        for case in cases:
+            got, wanted = as_array(answer(*copied(case))), as_array(expected(*copied(case)))
+            is_share = got.shape == wanted.shape and np.allclose(got, wanted / 100, rtol=0, atol=tolerance)
+            if not is_share or not wanted.any():  # nothing in a hundred is nothing as a share, too
+                return None
+        return f"for {shown(case)} it gives {got.flat[0]:.4g}, which is the right share: return it as percent."
+
+    return Check("unit", problem, ("percent run from 0 to 100: multiply by 100.",))
 
 
 def shape_check(arguments: Arguments, shape: tuple[int, ...], *hints: str) -> Check:

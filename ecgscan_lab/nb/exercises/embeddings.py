@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecgscan_lab.evaluate.neighbours import chance_share, same_label_share
-from ecgscan_lab.nb.exercises.checks import value_check
+from ecgscan_lab.nb.exercises.checks import percent_check, value_check
 from ecgscan_lab.nb.exercises.exercise import Exercise, Wrong
 
 
@@ -45,14 +45,23 @@ _ROWS = (np.eye(3)[_LABELS] + 0.6 * _RNG.normal(size=(24, 3))) * _RNG.uniform(0.
 _FULL = np.array([[1, 2, 3], [0, 2, 3], [3, 1, 0]])
 _FLAT = np.array([[2, 1, 5], [4, 5, 6], [3, 0, 9]])
 
+_AGREEMENT_CASES = [(_ROWS, _LABELS), (_ROWS[::2], _LABELS[::2])]
+_CHANCE_CASES = [(_LABELS,), (np.array([0, 0, 1, 1]),)]
+
+
+def _nearest_agrees(rows: np.ndarray, labels: np.ndarray) -> float:
+    return same_label_share(rows, labels, k=1)
+
+
 _AGREEMENT = Exercise(
     id="06.1",
     question="Return the percent of rows whose nearest other row, by cosine, has the same label.",
     solution=agreement,
     checks=(
+        percent_check(_nearest_agrees, _AGREEMENT_CASES),
         value_check(
-            lambda rows, labels: same_label_share(rows, labels, k=1),
-            [(_ROWS, _LABELS), (_ROWS[::2], _LABELS[::2])],
+            _nearest_agrees,
+            _AGREEMENT_CASES,
             "a cosine does not know how long a row is, and no row is its own neighbour: which did you forget?",
             "divide each row by its length; then put -inf on the diagonal of unit @ unit.T.",
             "100 * (labels[cosine.argmax(axis=1)] == labels).mean()",
@@ -61,7 +70,7 @@ _AGREEMENT = Exercise(
     wrong=(
         Wrong(_with_itself, "expected"),
         Wrong(_longest, "expected"),
-        Wrong(lambda rows, labels: agreement(rows, labels) / 100, "expected"),
+        Wrong(lambda rows, labels: agreement(rows, labels) / 100, "as percent"),
     ),
 )
 
@@ -70,9 +79,10 @@ _CHANCE = Exercise(
     question="Return the percent of agreement that neighbours drawn by lot would have.",
     solution=by_chance,
     checks=(
+        percent_check(chance_share, _CHANCE_CASES),
         value_check(
             chance_share,
-            [(_LABELS,), (np.array([0, 0, 1, 1]),)],
+            _CHANCE_CASES,
             "of all pairs of two different rows, how many share a label? One over the number of classes is not it.",
             "a row is no partner of itself: leave the diagonal of labels[:, None] == labels out, above and below.",
             "100 * (same.sum() - n) / (n * (n - 1))",
@@ -82,6 +92,7 @@ _CHANCE = Exercise(
         Wrong(lambda labels: 100 / len(set(labels.tolist())), "expected"),
         Wrong(lambda labels: float(100 * (labels[:, None] == labels).mean()), "expected"),
         Wrong(lambda labels: float(100 * np.bincount(labels).max() / len(labels)), "expected"),
+        Wrong(lambda labels: by_chance(labels) / 100, "as percent"),
     ),
 )
 
@@ -90,6 +101,7 @@ _KEPT = Exercise(
     question="From two tables of neighbours, return the percent of those in the first that the second has, too.",
     solution=kept,
     checks=(
+        percent_check(kept, [(_FULL, _FLAT), (_FULL, _FULL)]),
         value_check(
             kept,
             [(_FULL, _FLAT), (_FULL, _FULL[:, ::-1].copy()), (_FULL, _FULL + 10)],
@@ -101,6 +113,7 @@ _KEPT = Exercise(
         Wrong(lambda full, flat: float(100 * (full == flat).mean()), "expected"),
         Wrong(lambda full, flat: float(100 * np.isin(full, flat).mean()), "expected"),
         Wrong(lambda full, flat: 100.0, "it gives 100, expected"),
+        Wrong(lambda full, flat: kept(full, flat) / 100, "as percent"),
     ),
 )
 

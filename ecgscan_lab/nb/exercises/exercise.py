@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import linecache
 import re
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ecgscan_lab.errors import ArgumentError
 
-Status = Literal["not attempted", "right", "wrong"]
+Status = Literal["not attempted", "right", "wrong", "crashed"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +22,15 @@ class Check:
     Attributes:
         about: "shape", "value", "gradient", "invariance" or another word for what is looked at.
         problem: answer -> None when it passes, else a sentence that says what is wrong with it. What the answer itself
-            raises becomes such a sentence.
+            raises may pass through.
         hints: shown when it does not pass, one an attempt, from a nudge to nearly everything.
+        crash: shown when the answer raises here, where the check is there to see whether it does.
     """
 
     about: str
     problem: Callable[[Any], str | None]
     hints: tuple[str, ...]
+    crash: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,9 @@ class Verdict:
 
     Attributes:
         exercise_id: number of the exercise.
-        status: "not attempted", "right" or "wrong".
-        reason: what is wrong, or what there is to do.
-        hint: how to go on, when it is wrong.
+        status: "not attempted", "right", "wrong", or "crashed" when the answer raised.
+        reason: what is wrong, where it crashed and why, or what there is to do.
+        hint: how to go on, when it is wrong or crashed; may be empty after a crash.
     """
 
     exercise_id: str
@@ -84,6 +89,8 @@ class Exercise:
     Hint: Twice.
     >>> exercise.verdict(exercise.stub)
     Exercise 99.1: not attempted. Double a number.
+    >>> exercise.verdict(lambda x, y: x + y)
+    Exercise 99.1: crashed. TypeError: <lambda>() missing 1 required positional argument: 'y'
     """
 
     id: str
@@ -130,7 +137,32 @@ class Exercise:
             except NotImplementedError:
                 return Verdict(self.id, "not attempted", self.question)
             except Exception as error:
-                problem = f"it raised {type(error).__name__}: {error}"
+                crash = told_crash(answer, error)
+                if crash is not None:  # nothing to judge yet, so no hint is used up
+                    return Verdict(self.id, "crashed", crash, check.crash)
+                problem = f"what it returns raised {type(error).__name__}: {error}"
             if problem is not None:
                 return Verdict(self.id, "wrong", problem, check.hints[min(attempt, len(check.hints)) - 1])
         return Verdict(self.id, "right", "")
+
+
+def told_crash(answer: Any, error: Exception) -> str | None:
+    """What an answer raised and its line that was at it; None when it had returned, and its result caused the error.
+
+    Args:
+        answer: the function that was called.
+        error: what came out of the call, or of looking at what it returned.
+    """
+    if not callable(answer):
+        return None
+    told = f"{type(error).__name__}: {error}".removesuffix(": ")
+    code = getattr(inspect.unwrap(answer), "__code__", None)
+    if code is None:  # not written in Python, or wrapped: which line it was cannot be told
+        return told
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    start = next((k for k, (ran, _) in enumerate(frames) if ran is code), None)
+    if start is None:
+        return told if isinstance(error, TypeError) and str(error).startswith(f"{code.co_qualname}()") else None
+    ran, line = [(ran, line) for ran, line in frames[start:] if ran.co_filename == code.co_filename][-1]
+    text = linecache.getline(ran.co_filename, line).strip()
+    return f"{told}\nWhere: line {line} of its cell or file, in {ran.co_name}{': ' + text if text else ''}"

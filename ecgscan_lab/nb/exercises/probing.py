@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecgscan_lab.evaluate.intervals import macro_auroc
-from ecgscan_lab.nb.exercises.checks import as_array, value_check
+from ecgscan_lab.nb.exercises.checks import as_array, percent_check, value_check
 from ecgscan_lab.nb.exercises.exercise import Check, Exercise, Wrong
 
 
@@ -88,6 +88,7 @@ _AUROC = Exercise(
     question="Return the AUROC of scores in percent, from the pairs of a positive and a negative record.",
     solution=auroc,
     checks=(
+        percent_check(_library_auroc, [(_TRUTH, _SCORES), (_TRUTH, -_SCORES)]),
         value_check(
             _library_auroc,
             [(_TRUTH, _SCORES), (_TRUTH, -_SCORES)],
@@ -106,7 +107,7 @@ _AUROC = Exercise(
     wrong=(
         Wrong(lambda t, s: 100 * (s[t == 1][:, None] > s[t == 0]).mean(), "it gives 0, expected 50"),
         Wrong(lambda t, s: 100 * ((s > 0) == t).mean(), "expected"),
-        Wrong(lambda t, s: (s[t == 1][:, None] > s[t == 0]).mean(), "it gives 0."),
+        Wrong(lambda t, s: (s[t == 1][:, None] > s[t == 0]).mean(), "as percent"),
         Wrong(lambda t, s: 100 * (s[t == 1][:, None] >= s[t == 0]).mean(), "it gives 100, expected 50"),
     ),
 )

@@ -28,6 +28,8 @@ _wrong_attempts: Counter[str] = Counter()
 def check_exercise(exercise_id: str, answer: Any) -> Verdict:
     """Say whether an answer is not attempted, right, or why it is wrong, with a hint that grows with each attempt.
 
+    An answer that raises is told where and why, and uses up no hint.
+
     Args:
         exercise_id: number of the exercise, "02.1".
         answer: the reader's function or value.

@@ -59,6 +59,8 @@ _TINY = torch.tensor([0.0, 1e-14], dtype=torch.float64)
 _NEGATIVE = torch.tensor([-1e-7, -1e-3], dtype=torch.float64)
 _BATCH = 256
 
+_TENSORS_TOO = "it has to work for tensors too, element by element: use * and **, not math functions."
+
 _DETERMINANT = Exercise(
     id="02.1",
     question="Write det G of three unit vectors as a function of their cosines a, b and c.",
@@ -74,8 +76,9 @@ _DETERMINANT = Exercise(
         value_check(
             _library_determinant,
             [_COSINES],
-            "it has to work for tensors too, element by element: use * and **, not math functions.",
+            _TENSORS_TOO,
             about="shape",
+            crash=_TENSORS_TOO,
         ),
     ),
     wrong=(
