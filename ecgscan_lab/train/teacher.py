@@ -47,7 +47,7 @@ def fit_teacher(
     L = L_masked + 0.1 L_ctr: the mean squared error over masked 80 ms patches (a random 30 % of them, in all leads at
     once), and the contrastive loss between pooled signal and projected text.
 
-    **Source**: after D-BETA (Hung et al., 2025), which masks ECG and text; *differences*: no masked text and no
+    **Source**: after D-BETA (Pham et al., 2025), which masks ECG and text; *differences*: no masked text and no
     matching, a CNN in place of a Transformer, minutes in place of days.
 
     Args:

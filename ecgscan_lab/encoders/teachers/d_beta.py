@@ -25,7 +25,7 @@ class DBeta(nn.Module):
     The feature is tanh(W1 (W2 c + b2) + b1) of the class token c, the published `unimodal_ecg_pooler`; 63.2 million
     parameters.
 
-    **Source**: Hung, Saeed and Ma (ICML 2025), arXiv 2410.02131; layout as in their repository. *Differences*: the text
+    **Source**: Pham, Saeed and Ma (ICML 2025), arXiv 2410.02131; layout as in their repository. *Differences*: the text
     side, the fusion layers and the heads are not built; dropout is gone, which their loader leaves on.
 
     Properties: a gain on all leads changes nothing, and neither does an offset on a lead, so that voltage criteria are
