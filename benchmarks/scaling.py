@@ -35,7 +35,7 @@ from ecgscan_lab.train.recipes import ptbxl_laptop
 from ecgscan_lab.types import Cohort
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
-SIZES = ((96, 224), (144, 336), (192, 448))
+SIZES = ((64, 144), (96, 224), (144, 336), (192, 448))
 WIDTHS = (8, 16, 24, 40)
 PAGES_A_SECOND = 251
 """Of the paper's recipe on one H200, compiled: `benchmarks/training.py`."""
@@ -133,7 +133,7 @@ def main() -> None:
         tell_fit(chosen.fit)
         return
     recipe = replace(
-        ptbxl_laptop("short"), size=SIZES[0], steps=chosen.steps, validations=2, validation_batches=2,
+        ptbxl_laptop("short"), size=SIZES[1], steps=chosen.steps, validations=2, validation_batches=2,
         degrade="clean", degrade_first_strength=None, degrade_growing_epochs=0, layout_share=0.0,
     )  # fmt: skip
     wanted = [run for run in runs(recipe) if run[0] in chosen.axes]
