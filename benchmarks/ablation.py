@@ -19,7 +19,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 
 from ecgscan_lab.data.prompts import builtin_prompts
 from ecgscan_lab.evaluate import linear_probe
@@ -83,8 +82,7 @@ def one_run(cohort: Cohort, recipe: Recipe, seed: int, cache: Path) -> tuple[dic
         for name, fraction in (("probe 100 %", 1.0), ("probe 1 %", 0.01))
     }
     test = split == "test"
-    with torch.no_grad():
-        shared = model.project_contrastive(torch.from_numpy(features[kept][test])).numpy()
+    shared = model.project_images(features[kept][test])
     prompts = builtin_prompts(TASK, cohort.tasks[TASK])
     zero = judge_prompts(shared, model, make_text_tower(recipe), prompts, labels[test], patients[test], n_bootstrap=10)
     judged["zero-shot"] = zero

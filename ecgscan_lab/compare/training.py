@@ -139,8 +139,7 @@ def train_tower(
     model = run.model.cpu()
     probed = embed_pages(model.tower, cohort, recipe.size)
     model = model.cpu()
-    with torch.no_grad():
-        pages = model.project_contrastive(torch.from_numpy(probed)).numpy()
+    pages = model.project_images(probed)
     texts, classes = model.project_texts(table.text), table.class_embeddings(model.project_texts)
     embedded = Embedded(pages, texts, table.signal, classes, probed)
     seconds = np.diff([float(row["seconds"]) for row in rows]) / np.diff([int(row["step"]) for row in rows])

@@ -74,8 +74,9 @@ class TinyImageTower(nn.Module):
     0.25 mV on the compact page), and three stages halve the map and widen it. The feature begins with a linear summary
     of three views of the last map: its mean (rhythm, axis), its maximum (the rare event, one ectopic beat), and a thin
     copy of the whole map, which knows where on the page, hence in which lead and when. Mean and maximum of the last two
-    maps follow as they are: the summary keeps what the objective asks for, they keep more of what a later probe may
-    ask. With them form gained 2.2 and rhythm 2.0 points of AUROC, superclasses nothing (`docs/lab-log.md`).
+    maps follow as they are. The objective reads the summary alone (`summary_dim`), which keeps what it asks for; the
+    maps it does not read keep more of what a later probe may ask: form gained 2.2 and rhythm 2.0 points of AUROC by
+    them, and lost it again when the objective read them, too (`docs/lab-log.md`).
 
     Args:
         width: channels after the stem; the stages have 2, 4 and 8 times as many.
@@ -90,6 +91,7 @@ class TinyImageTower(nn.Module):
         self.size = size
         self.fit = check_fit(fit)
         self.embed_dim = 40 * width
+        self.summary_dim = 16 * width
         self.token_dim = 8 * width
         self.stem = nn.Sequential(nn.Conv2d(1, width, 4, 4, bias=False), nn.BatchNorm2d(width), nn.GELU())
         stages: list[nn.Module] = []
@@ -98,7 +100,7 @@ class TinyImageTower(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.thin = nn.Conv2d(8 * width, width // 2, 1)
         rows, columns = (-(-(side // 4) // 8) for side in size)  # whole patches, halved three times and rounded up
-        self.summary = nn.Linear(16 * width + width // 2 * rows * columns, 16 * width)
+        self.summary = nn.Linear(16 * width + width // 2 * rows * columns, self.summary_dim)
 
     def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pooled feature and patch tokens of one pass."""

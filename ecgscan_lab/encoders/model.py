@@ -41,7 +41,8 @@ class EcgScanModel(nn.Module):
 
     Args:
         tower: image tower: uint8 pages in, `[batch, embed_dim]` out (`types.ImageTower`). Where the decoder reads
-            tokens it has `token_dim` and `tokens(images)`, or, both in one pass, `encode(images)`.
+            tokens it has `token_dim` and `tokens(images)`, or, both in one pass, `encode(images)`. With a `summary_dim`
+            only so many numbers of its feature, the first ones, are projected.
         decoder: from Proj_rec(z_img) to the signal; None leaves the reconstruction out.
         d_text: size of the text features.
         d_shared: size of the shared space; must equal the signal teacher's.
@@ -72,10 +73,10 @@ class EcgScanModel(nn.Module):
         starts = {"logit_scale_init": logit_scale_init, "statement_logit_scale_init": statement_logit_scale_init}
         _check(tower, decoder, starts, logit_scale_limits)
         self.tower = tower
-        embed_dim: int = tower.embed_dim  # type: ignore[assignment]
-        self.project_contrastive = projection(embed_dim, d_shared, project)
+        self.d_projected = int(getattr(tower, "summary_dim", tower.embed_dim))
+        self.project_contrastive = projection(self.d_projected, d_shared, project)
         self.project_text = projection(d_text, d_shared, project)
-        self.project_reconstruction = None if decoder is None else projection(embed_dim, decoder.dim, project)
+        self.project_reconstruction = None if decoder is None else projection(self.d_projected, decoder.dim, project)
         self.decoder = decoder
         self.logit_scale_limits = logit_scale_limits
         self.log_logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale_init)))
@@ -118,6 +119,13 @@ class EcgScanModel(nn.Module):
     def image_embeddings(self, images: torch.Tensor) -> torch.Tensor:
         """Pages -> `[batch, d_shared]` in the space shared with texts and signals, for zero-shot and retrieval."""
         return self.project_contrastive(self._pool(images)).float()
+
+    def project_images(self, tower_features: np.ndarray) -> np.ndarray:
+        """float32 `[page, embed_dim]` of the tower -> `[page, d_shared]`: `image_embeddings` of pages seen before."""
+        with torch.no_grad():
+            kept = np.asarray(tower_features, dtype=np.float32)[:, : self.d_projected]
+            features = torch.tensor(kept, device=self.log_logit_scale.device)
+            return self.project_contrastive(features).float().cpu().numpy()
 
     def project_texts(self, text_features: np.ndarray) -> np.ndarray:
         """float32 `[text, d_text]` of the text tower -> `[text, d_shared]` in the shared space."""
@@ -188,15 +196,16 @@ class EcgScanModel(nn.Module):
 
     def _pool(self, images: torch.Tensor) -> torch.Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(self.tower)):
-            return self.tower(images)
+            return self.tower(images)[:, : self.d_projected]
 
     def _see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The pooled feature, and the patch tokens where the decoder reads them."""
+        """What the projections read of the pooled feature, and the patch tokens where the decoder reads them."""
         if self.decoder is None or self.decoder.token_dim is None:
             return self._pool(images), None
         tower: Any = self.tower
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(tower)):
-            return tower.encode(images) if hasattr(tower, "encode") else (tower(images), tower.tokens(images))
+            seen = tower.encode(images) if hasattr(tower, "encode") else (tower(images), tower.tokens(images))
+        return seen[0][:, : self.d_projected], seen[1]
 
     def _decode(
         self,

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from ecgscan_lab.data import load_cohort
@@ -308,8 +307,7 @@ def _prompted(
     except EcgScanLabError as error:
         notes.append(f"no zero-shot: {error.what}")
         return {}
-    with torch.no_grad():
-        shared = model.project_contrastive(torch.from_numpy(features)).float().numpy()
+    shared = model.project_images(features)
     found: dict[str, ZeroShotResult] = {}
     for task in tasks:
         rows = np.intersect1d(labelled(cohort, task), cohort.indices("test"))

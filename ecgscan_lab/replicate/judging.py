@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 from ecgscan_lab.batch import FrozenFeatures, PagePlan
 from ecgscan_lab.encoders.model import EcgScanModel
@@ -39,8 +38,7 @@ def judge_retrieval(
         "image_text" and, where sizes allow, "image_signal": recall in percent, median ranks, and how many pairs.
     """
     model = model.cpu().eval()
-    with torch.no_grad():
-        shared = model.project_contrastive(torch.from_numpy(np.array(features))).float().numpy()
+    shared = model.project_images(features)
     found = retrieval_table(model, cohort, frozen, image_embeddings=shared)
     return {name.replace("-", "_"): result.as_dict() for name, result in found.items()}
 

@@ -301,15 +301,12 @@ def resampled_rows(patients, rng):
 # asks one sentence, or a mean of several, for each class. Ask one of your own, and see which classes it finds:
 
 # %%
-import torch
-
 from ecgscan_lab.encoders.text import text_tower
 from ecgscan_lab.evaluate.prompt_judgement import query_aurocs
 
 reader = text_tower(recipe.text_tower)
 test = splits == "test"
-with torch.no_grad():
-    pages = model.cpu().project_contrastive(torch.from_numpy(tower[test])).numpy()
+pages = model.cpu().project_images(tower[test])
 
 
 def found_by(prompt):

@@ -86,6 +86,18 @@ def test_parts_agree_with_the_whole(model, batch):
     assert np.array_equal(texts, features.text.numpy())
 
 
+def test_projections_read_the_summary_of_the_feature_alone(model, batch):
+    model.eval()
+    with torch.no_grad():
+        features = model.tower(batch.images).numpy()
+        projected = model.image_embeddings(batch.images).numpy()
+    np.testing.assert_allclose(model.project_images(features), projected, atol=1e-6)
+    beyond = features.copy()
+    beyond[:, model.tower.summary_dim :] += 7.0
+    np.testing.assert_array_equal(model.project_images(beyond), model.project_images(features))
+    assert model.tower.summary_dim < features.shape[1] == model.tower.embed_dim
+
+
 def test_a_generator_masks_the_decoder_alone(model, batch):
     model.eval()
     with torch.no_grad():
