@@ -73,7 +73,7 @@ class EcgScanModel(nn.Module):
         starts = {"logit_scale_init": logit_scale_init, "statement_logit_scale_init": statement_logit_scale_init}
         _check(tower, decoder, starts, logit_scale_limits)
         self.tower = tower
-        self.d_projected = int(getattr(tower, "summary_dim", tower.embed_dim))
+        self.d_projected: int = getattr(tower, "summary_dim", tower.embed_dim)  # type: ignore[arg-type]
         self.project_contrastive = projection(self.d_projected, d_shared, project)
         self.project_text = projection(d_text, d_shared, project)
         self.project_reconstruction = None if decoder is None else projection(self.d_projected, decoder.dim, project)

@@ -121,7 +121,7 @@ def check_some_label_varies(y_train: NDArray[np.bool_]) -> None:
             "no label has both a positive and a negative training record",
             field="labels",
             expected="at least one label with both values among the labelled training records",
-            fix="use a larger label_fraction, or more records",
+            fix="use a larger label_fraction (probe: --fractions without the smallest), or more records",
         )
 
 

@@ -51,17 +51,18 @@ def run_replicate(args: argparse.Namespace, say: Say) -> int:
         EcgScanLabError: see `ptbxl.replicate_ptbxl`.
     """
     from ecgscan_lab.replicate.ptbxl import replicate_ptbxl
-    from ecgscan_lab.train.interrupts import StoppedError
+    from ecgscan_lab.train.interrupts import StoppedError, sigterm_stops
     from ecgscan_lab.train.recipes import read_recipe
 
     out = Path(args.out or Path("ecgscan-replicate") / f"ptbxl-{args.profile}")
     if args.records is not None and args.records < 1:
         raise ArgumentError(f"records is {args.records}", field="records", expected="a number of records")
     try:
-        values = replicate_ptbxl(
-            args.data, out, args.profile, args.seed, test_fold=args.test_fold, n_records=args.records,
-            recipe=None if args.recipe is None else read_recipe(args.recipe), say=say,
-        )  # fmt: skip
+        with sigterm_stops():
+            values = replicate_ptbxl(
+                args.data, out, args.profile, args.seed, test_fold=args.test_fold, n_records=args.records,
+                recipe=None if args.recipe is None else read_recipe(args.recipe), say=say,
+            )  # fmt: skip
     except KeyboardInterrupt:
         say("interrupted; the same command goes on from here")
         return INTERRUPTED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,12 @@ def _teacher(
     """Signals in mV -> features of the teacher; one that is trained here is kept in the folder."""
     if recipe.signal_teacher == "tiny":
         say(f"training the tiny signal teacher for {recipe.teacher_steps} steps")
-        teacher: Any = fit_teacher(data, np.asarray(text), recipe, seed)[0]
+
+        def told(row: Mapping[str, float | int | str]) -> None:
+            if int(row["step"]) % 100 == 0:
+                say(f"  step {int(row['step']) + 1:,} of {recipe.teacher_steps:,}: masked {row['masked_mse']:.4f} mV²")
+
+        teacher: Any = fit_teacher(data, np.asarray(text), recipe, seed, told)[0]
         facts = {"embed_dim": teacher.embed_dim, "width": teacher.width, "fs_hz": teacher.fs_hz}
         save_checkpoint(folder / _TEACHER, teacher.state_dict(), facts)
     else:

@@ -54,6 +54,26 @@ def deferred_signals() -> Iterator[Asked]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def sigterm_stops() -> Iterator[None]:
+    """Raise `StoppedError` on SIGTERM, at once, where nothing defers it: a command can then say what it leaves behind.
+
+    In the main thread only, as `deferred_signals`, which may be used inside.
+    """
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is None:
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise StoppedError
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def stop_error(number: int) -> BaseException:
     """What a run raises once it has saved: KeyboardInterrupt for Ctrl-C, `StoppedError` for SIGTERM."""
     return StoppedError() if number == signal.SIGTERM else KeyboardInterrupt()

@@ -61,7 +61,7 @@ def test_channels_last_pages_give_the_same_features(tower, pages):
 def test_tokens_stand_row_by_row(pages):
     tower = image_tower("tiny", width=2, size=(64, 128)).eval()
     maps = []
-    tower.stages.register_forward_hook(lambda module, inputs, output: maps.append(output))
+    tower.stages[-1].register_forward_hook(lambda module, inputs, output: maps.append(output))
     with torch.no_grad():
         tokens = tower.tokens(pages)
     assert maps[0].shape == (2, 16, 2, 4)
@@ -84,7 +84,7 @@ def test_tokens_of_a_vision_transformer_stand_row_by_row():
 def test_tiny_keeps_its_sizes_and_loads_its_own_weights(tmp_path, pages):
     tower = image_tower("tiny", width=3, size=(48, 64)).eval()
     assert isinstance(tower, TinyImageTower)
-    assert (tower.size, tower.embed_dim, tower.token_dim) == ((48, 64), 48, 24)
+    assert (tower.size, tower.embed_dim, tower.token_dim) == ((48, 64), 120, 24)
     save_file(tower.state_dict(), tmp_path / "tiny.safetensors")
     again = image_tower("tiny", width=3, size=(48, 64), weights=tmp_path / "tiny.safetensors").eval()
     with torch.no_grad():

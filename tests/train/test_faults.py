@@ -18,7 +18,7 @@ from ecgscan_lab.batch import FrozenFeatures, step_indices
 from ecgscan_lab.errors import CheckpointError, MemoryFullError, SplitError, TrainingError
 from ecgscan_lab.train import loop, step
 from ecgscan_lab.train.checkpoint import load_checkpoint
-from ecgscan_lab.train.interrupts import StoppedError, deferred_signals
+from ecgscan_lab.train.interrupts import StoppedError, deferred_signals, sigterm_stops
 from ecgscan_lab.train.loop import pretrain
 from ecgscan_lab.train.run_folder import claimed
 
@@ -261,3 +261,14 @@ def test_a_place_that_is_no_folder_is_named(tmp_path):
     with pytest.raises(CheckpointError) as caught, claimed(tmp_path / "file" / "run"):
         pass
     assert caught.value.file == str(tmp_path / "file" / "run")
+
+
+def test_sigterm_between_trainings_stops_at_once_and_the_handler_comes_back():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StoppedError) as caught, sigterm_stops():
+        signal.raise_signal(signal.SIGTERM)
+    assert caught.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    with sigterm_stops(), deferred_signals() as asked:
+        signal.raise_signal(signal.SIGTERM)
+        assert asked.signal == signal.SIGTERM
