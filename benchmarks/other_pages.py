@@ -16,17 +16,15 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-import torch
 
 from ecgscan_lab.data.prompts import builtin_prompts
-from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.encoders.text import text_tower
 from ecgscan_lab.evaluate.embedding import embed_images
+from ecgscan_lab.evaluate.features import embed_pages
 from ecgscan_lab.evaluate.prompt_judgement import judge_prompts
-from ecgscan_lab.render.export.settings import page_named
 from ecgscan_lab.render.image_kit import KitPage, draw_page_with_image_kit
 from ecgscan_lab.render.page import PageSpec
-from ecgscan_lab.render.renderer import draw_page, draw_pages
+from ecgscan_lab.render.renderer import draw_page
 from ecgscan_lab.replicate.ptbxl import load_split
 from ecgscan_lab.train.loop import load_model
 from ecgscan_lab.train.shipped import shipped_checkpoint
@@ -56,15 +54,6 @@ def kinds(cohort: Cohort, chosen: argparse.Namespace) -> Iterator[tuple[str, Dra
         yield "photographed sheet", partial(sheet, degrade="photo")
 
 
-def own_pages(cohort: Cohort, records: np.ndarray, model: EcgScanModel) -> np.ndarray:
-    """Embeddings of the pages that the encoder was trained on."""
-    size: tuple[int, int] = model.tower.size  # type: ignore[assignment]
-    signals_mv = cohort.read_signals_mv(records)
-    pages = draw_pages(signals_mv, cohort.fs_hz, page_named("compact"), size, channels_first=True)
-    with torch.no_grad():
-        return model.image_embeddings(torch.from_numpy(pages)).numpy()
-
-
 def nearness(found: np.ndarray, own: np.ndarray) -> float:
     """Median cosine of rows that belong together."""
     return float(np.median((found * own).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(own, axis=1)))
@@ -84,7 +73,8 @@ def main() -> None:
     test = test[np.unique(np.linspace(0, len(test) - 1, chosen.records).round().astype(int))]
     model, _ = load_model(shipped_checkpoint())
     prompts, tower = builtin_prompts("superclass", cohort.tasks["superclass"]), text_tower("auto")
-    own = own_pages(cohort, test, model)
+    size: tuple[int, int] = model.tower.size  # type: ignore[assignment]
+    own = embed_pages(model.image_embeddings, cohort, size, indices=test)
 
     def judged(features: np.ndarray) -> str:
         found = judge_prompts(features, model, tower, prompts, targets[test], cohort.patients[test], n_bootstrap=1000)
@@ -92,18 +82,16 @@ def main() -> None:
 
     sys.stdout.write(f"data {cohort.data_sha256[:12]}, {len(test)} records\nits own page: {judged(own)}\n")
     for name, draw in kinds(cohort, chosen):
-        pictures = [draw(int(i)) for i in test]
+        pictures = {str(i): draw(int(i)) for i in test}
         for how in ("none", "redraw"):
-            started, rows, refused = time.perf_counter(), [], 0
-            for picture in pictures:
-                table = embed_images(
-                    {"page": picture}, model, what="shared", rectify=how, record_page="compact", workers=1
-                )
-                rows.append(table.features[0])
-                refused += table.info["note"][0] is not None
-            features, each = np.array(rows), (time.perf_counter() - started) / len(pictures)
-            said = f"cosine {nearness(features, own):.2f}, {refused} left as they were, {each:.1f} s a page"
-            sys.stdout.write(f"{name}, {how}: {judged(features)}, {said}\n")
+            started = time.perf_counter()
+            table = embed_images(pictures, model, what="shared", rectify=how, record_page="compact", workers=1)
+            each, refused = (
+                (time.perf_counter() - started) / len(pictures),
+                sum(n is not None for n in table.info["note"]),
+            )
+            said = f"cosine {nearness(table.features, own):.2f}, {refused} left as they were, {each:.1f} s a page"
+            sys.stdout.write(f"{name}, {how}: {judged(table.features)}, {said}\n")
             sys.stdout.flush()
 
 

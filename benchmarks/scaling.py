@@ -35,7 +35,9 @@ from ecgscan_lab.train.recipes import ptbxl_laptop
 from ecgscan_lab.types import Cohort
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
-SIZES = ((64, 144), (96, 224), (144, 336), (192, 448))
+SMALL = (96, 224)
+"""Size of the pages in px, unless size is what changes."""
+SIZES = ((64, 144), SMALL, (144, 336), (192, 448))
 WIDTHS = (8, 16, 24, 40)
 PAGES_A_SECOND = 251
 """Of the paper's recipe on one H200, compiled: `benchmarks/training.py`."""
@@ -133,7 +135,7 @@ def main() -> None:
         tell_fit(chosen.fit)
         return
     recipe = replace(
-        ptbxl_laptop("short"), size=SIZES[1], steps=chosen.steps, validations=2, validation_batches=2,
+        ptbxl_laptop("short"), size=SMALL, steps=chosen.steps, validations=2, validation_batches=2,
         degrade="clean", degrade_first_strength=None, degrade_growing_epochs=0, layout_share=0.0,
     )  # fmt: skip
     wanted = [run for run in runs(recipe) if run[0] in chosen.axes]
@@ -146,7 +148,7 @@ def main() -> None:
     if chosen.folder is None:
         parser.error("name PTB-XL's folder")
     lines = chosen.out.read_text().splitlines() if chosen.out.exists() else []
-    done = {(row["axis"], row["value"], row["seed"], row["recipe"]) for row in map(json.loads, lines)}
+    done = {(row["axis"], row["value"], row["seed"], row.get("recipe")) for row in map(json.loads, lines)}
     whole = load_split(chosen.folder, 9)[0]
     for axis, value, one, share in wanted:
         digest = hashlib.sha256(json.dumps(one.as_dict(), sort_keys=True).encode()).hexdigest()[:12]
@@ -162,7 +164,7 @@ def main() -> None:
 
 
 def tell_fit(path: Path) -> None:
-    """Print each axis, the fit of those with a curve in them, and how far the longest of them can be trusted to go."""
+    """Print each axis, its fit where there are runs enough, and what that says of the places in `FURTHER`."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     keys = {"records": "n_train", "steps": "value", "pixels": "value", "width": "parameters"}
     for axis, key in keys.items():

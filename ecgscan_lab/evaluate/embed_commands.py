@@ -86,6 +86,8 @@ def run_zeroshot(args: argparse.Namespace, say: Say) -> int:
     Raises:
         EcgScanLabError: inputs, labels, prompts and checkpoint do not fit together.
     """
+    import numpy as np
+
     from ecgscan_lab.encoders.text import text_tower
     from ecgscan_lab.evaluate.feature_table import read_features
     from ecgscan_lab.evaluate.probe_labels import match_records, read_label_table
@@ -99,22 +101,22 @@ def run_zeroshot(args: argparse.Namespace, say: Say) -> int:
     prompts = _prompts(args, labels.class_names)
     table = read_features(args.features) if args.features else _embedded(args, args.checkpoint, "shared", None, say)
     check_shared(table, model)
-    chosen = [i for i, split in enumerate(labels.split) if args.split in ("all", split)]
-    if not chosen:
+    if args.split != "all":
+        labels = labels.at(np.flatnonzero(labels.split == args.split))
+    if not labels.records:
         raise ArgumentError(f"no record in split {args.split!r}", field="split", expected="train, val, test or all")
-    rows, kept = match_records(table.ids, [labels.records[i] for i in chosen])
-    without_features = len(chosen) - len(kept)
+    rows, kept = match_records(table.ids, labels.records)
+    without_features = len(labels.records) - len(kept)
     if without_features:
-        say(f"{without_features:,} of {len(chosen):,} labelled records have no features and are left out")
-    chosen = [chosen[k] for k in kept]
+        say(f"{without_features:,} of {len(labels.records):,} labelled records have no features and are left out")
+    labels = labels.at(kept)
     name = args.text_tower or facts["recipe"].get("text_tower", "auto")
     tower = text_tower(name, args.text_weights)
-    groups = labels.patients[chosen]
     result = judge_prompts(
-        table.features[rows], model.cpu(), tower, prompts, labels.labels[chosen], groups,
+        table.features[rows], model.cpu(), tower, prompts, labels.labels, labels.patients,
         similarity=args.similarity, n_bootstrap=args.bootstrap,
     )  # fmt: skip
-    intervals = class_intervals(result, groups, n_bootstrap=args.bootstrap)
+    intervals = class_intervals(result, labels.patients, n_bootstrap=args.bootstrap)
     say(f"{result.n_test:,} records, {result.n_defined} of {result.n_classes} classes defined, texts by {tower.name}")
     say(f"{'macro AUROC':<16}{result.macro_auroc:6.2f}  [{result.ci95[0]:.2f}, {result.ci95[1]:.2f}]")
     for label, auroc in result.per_class.items():

@@ -58,9 +58,10 @@ def deferred_signals() -> Iterator[Asked]:
 def sigterm_stops() -> Iterator[None]:
     """Raise `StoppedError` on SIGTERM, at once, where nothing defers it: a command can then say what it leaves behind.
 
-    In the main thread only, as `deferred_signals`, which may be used inside.
+    Where `deferred_signals`, which may be used inside, leaves SIGTERM alone, so does this.
     """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is None:
+    untouched = signal.getsignal(signal.SIGTERM) in (None, signal.SIG_IGN)
+    if untouched or threading.current_thread() is not threading.main_thread():
         yield
         return
 

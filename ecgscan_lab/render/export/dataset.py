@@ -31,6 +31,7 @@ from ecgscan_lab.whole_files import write_whole
 
 MANIFEST = "render.json"
 MANIFEST_FORMAT = "ecgscan_lab rendered pages 1"
+INDEX = "index.csv"
 CHUNK = 8
 OUR_FILES = re.compile(
     r"(\d{6,}\.(png|jpg|webp|svg|pdf|json|coco\.json|mask\.png)|(index|skipped)\.csv|coco\.json|\.\d{6,}\..*)"
@@ -329,7 +330,7 @@ def _write_lists(
     ]
     rows = [(number, f"{settings.stem(number)}{settings.suffix}", records.names[i], copy) for number, i, copy in pages]
     with_seeds = [(*row, page_seed(settings.seed, row[2], row[3])) for row in rows]
-    _write_table(folder / "index.csv", ("number", "file", "record", "copy", "seed"), with_seeds)
+    _write_table(folder / INDEX, ("number", "file", "record", "copy", "seed"), with_seeds)
     bad = [(s.record_id, s.error, " ".join(s.message.split())) for _, s in sorted(skipped.items())]
     if bad:
         _write_table(folder / "skipped.csv", ("record", "error", "message"), bad)

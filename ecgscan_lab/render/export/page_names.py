@@ -7,9 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from ecgscan_lab.data.tables import read_table
 from ecgscan_lab.errors import TableError
-from ecgscan_lab.render.export.dataset import MANIFEST, MANIFEST_FORMAT
+from ecgscan_lab.render.export.dataset import INDEX, MANIFEST, MANIFEST_FORMAT
 
-INDEX = "index.csv"
 _FIX = "run the same render command again: it draws what is missing and writes the index"
 
 
