@@ -48,6 +48,8 @@ def read_results(path: str | Path) -> dict[str, Any]:
 def record_result(**scalars: Any) -> None:
     """Record scalars as results of a notebook: they stand in the cell's output, and runs and sweeps collect them.
 
+    A reader sees six significant digits; what is collected has all of them.
+
     Args:
         scalars: name -> number, text, yes or no, or None; NumPy scalars too. A number that is not finite becomes None.
 
@@ -55,7 +57,7 @@ def record_result(**scalars: Any) -> None:
         ArgumentError: a value is no scalar, or nothing is given; names the result.
 
     Example:
-        >>> record_result(macro_auroc=91.25, text_tower="hashed")
+        >>> record_result(macro_auroc=91.25000001, text_tower="hashed")
         macro_auroc = 91.25
         text_tower = hashed
     """
@@ -72,7 +74,9 @@ def record_result(**scalars: Any) -> None:
                 field=name,
                 expected="a number, text, a bool or None",
             )
-    text = "\n".join(f"{name} = {value}" for name, value in plain.items())
+    text = "\n".join(
+        f"{name} = {value:.6g}" if type(value) is float else f"{name} = {value}" for name, value in plain.items()
+    )
     ipython = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
         sys.stdout.write(text + "\n")

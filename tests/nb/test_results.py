@@ -50,6 +50,16 @@ def test_a_recorded_scalar_is_plain(value, kept, monkeypatch):
     assert shown == [{RECORDED: {"loss": kept}, "text/plain": f"loss = {kept}"}]
 
 
+def test_a_reader_sees_six_digits_and_a_collector_all(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", lambda: object())
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    record_result(auroc=91.12345678901234, records=1234567, ok=True)
+    (data,) = shown
+    assert data[RECORDED]["auroc"] == 91.12345678901234
+    assert data["text/plain"] == "auroc = 91.1235\nrecords = 1234567\nok = True"
+
+
 @pytest.mark.parametrize("value", [[1], {"a": 1}, np.zeros(2), object()])
 def test_only_scalars_are_recorded(value):
     with pytest.raises(ArgumentError) as caught:
