@@ -1,4 +1,4 @@
-"""The command line: `tour`, `data`, `render`, `pretrain`, `embed`, `probe`, `evaluate`, `replicate` and others."""
+"""The command line: `tour`, `read`, `data`, `render`, `pretrain`, `embed`, `probe`, `evaluate`, `replicate`, ..."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError, co
 from ecgscan_lab.evaluate.commands import add_probe_verb, run_probe
 from ecgscan_lab.evaluate.embed_commands import add_embed_verb, add_zeroshot_verb, run_embed, run_zeroshot
 from ecgscan_lab.evaluate.evaluate_commands import add_evaluate_verb, run_evaluate
+from ecgscan_lab.evaluate.read_command import add_read_verb, run_read
 from ecgscan_lab.nb.commands import PROFILES, add_notebooks_verb, run_notebooks_verb
 from ecgscan_lab.nb.judgements import is_judgement, judgement_rows
 from ecgscan_lab.nb.tables import format_value
@@ -162,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     add_data_verb(commands, common, lambda args: run_data(args, print))
     _add_render(commands, common)
     add_pretrain_verb(commands, common, lambda args: run_pretrain(args, print))
+    add_read_verb(commands, common, lambda args: run_read(args, print))
     add_embed_verb(commands, common, lambda args: run_embed(args, print))
     add_probe_verb(commands, common, lambda args: run_probe(args, print))
     add_zeroshot_verb(commands, common, lambda args: run_zeroshot(args, print))

@@ -1,0 +1,68 @@
+"""`ecgscan-lab read`: a photograph in, leads and findings out, through the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ecgscan_lab import LEADS, draw_page, synthetic_records
+from ecgscan_lab.cli import main
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photographs") / "seen.png"
+    record = synthetic_records(1, seed=3, fs_hz=100.0)[0]
+    Image.fromarray(draw_page(record, dpi=150, degrade="photo", seed=0).pixels).save(path)
+    return path, record
+
+
+def test_a_photograph_and_a_blank_picture_are_told_and_written(photograph, tmp_path, capsys):
+    path, record = photograph
+    blank = tmp_path / "blank.png"
+    Image.fromarray(np.full((400, 500, 3), 250, np.uint8)).save(blank)
+    leads, out = tmp_path / "leads", tmp_path / "found.json"
+    wanted = ["read", str(path), str(blank), "--records", "120", "--skip-bad"]
+    assert main([*wanted, "--leads", str(leads), "--json", str(out)]) == 1
+    said = capsys.readouterr().out
+    assert "Not for clinical use" in said
+    assert f"left out: {blank}" in said
+    with (leads / "seen.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["time_s", *LEADS]
+    assert float(rows[100]["time_s"]) == 1.0
+    shown = [k for k, row in enumerate(rows) if row["II"]]
+    read = np.array([float(rows[k]["II"]) for k in shown])
+    assert np.corrcoef(read, record.signal_mv[LEADS.index("II"), shown])[0, 1] > 0.8
+    assert any(row["V1"] == "" for row in rows)
+    facts = json.loads(out.read_text())
+    assert facts["left_out"] == 1
+    assert facts["reference"] == "synthetic"
+    (found,) = facts["pictures"]
+    assert {f["name"] for f in found["findings"]} >= {"NORM", "MI"}
+    assert all(0 < f["p_absent"] <= 1 for f in found["findings"])
+    assert any("synthetic" in text for text in found["warnings"])
+
+
+def test_a_blank_picture_alone_is_refused_with_its_name(tmp_path, capsys):
+    blank = tmp_path / "blank.png"
+    Image.fromarray(np.full((400, 500, 3), 250, np.uint8)).save(blank)
+    assert main(["read", str(blank), "--records", "120"]) == 2
+    assert str(blank) in capsys.readouterr().err
+
+
+def test_two_pictures_of_one_name_are_refused_before_anything_is_read(tmp_path, capsys):
+    assert main(["read", "a/x.png", "b/x.jpg", "--leads", str(tmp_path / "leads")]) == 2
+    assert "would go into one file" in capsys.readouterr().err
+    assert not (tmp_path / "leads").exists()
+
+
+def test_a_reference_without_test_records_is_refused(photograph, tmp_path, capsys):
+    folder = tmp_path / "cohort"
+    folder.mkdir()
+    assert main(["read", str(photograph[0]), "--reference", f"cohort:{folder}"]) == 2
+    assert "cohort.csv" in capsys.readouterr().err
