@@ -156,7 +156,8 @@ class PaperReading:
 
     def __str__(self) -> str:
         said = [f"  {f.name}: {f.verdict} ({f.score:.3f}, views {f.low:.3f} to {f.high:.3f})" for f in self.findings]
-        return "\n".join([_CLINICAL, *said, *(f"  warning: {text}" for text in self.warnings)])
+        warned = [f"  warning: {text}" for text in self.warnings if text != _CLINICAL]
+        return "\n".join([_CLINICAL, *said, *warned])
 
 
 def reference_pages(

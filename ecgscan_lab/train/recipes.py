@@ -212,7 +212,7 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
     for up to `FEW` records 300 steps of 32 pages, for more four pages a record, 34,000 at most, in steps of 64; `full`
     is ten passes of a wider tower over larger pages, for a GPU or a night. The objective has the paper's weights in all
     three. Few records need two of our cures and pages that begin at a random moment, or raw pixels are as good: on
-    2,000 synthetic ones superclass AUROC is then 93.3, without 88.5 after 500 steps (`docs/lab-log.md`).
+    2,000 synthetic ones superclass AUROC is then 91 to 93, without 88.5 after 500 steps (`docs/lab-log.md`).
 
     Raises:
         ArgumentError: unknown profile.
