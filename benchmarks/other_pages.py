@@ -86,10 +86,8 @@ def main() -> None:
         for how in ("none", "redraw"):
             started = time.perf_counter()
             table = embed_images(pictures, model, what="shared", rectify=how, record_page="compact", workers=1)
-            each, refused = (
-                (time.perf_counter() - started) / len(pictures),
-                sum(n is not None for n in table.info["note"]),
-            )
+            each = (time.perf_counter() - started) / len(pictures)
+            refused = sum(note is not None for note in table.info["note"])
             said = f"cosine {nearness(table.features, own):.2f}, {refused} left as they were, {each:.1f} s a page"
             sys.stdout.write(f"{name}, {how}: {judged(table.features)}, {said}\n")
             sys.stdout.flush()

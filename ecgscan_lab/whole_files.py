@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from ecgscan_lab.errors import EcgScanLabError, ExportError
 
@@ -48,6 +50,16 @@ def write_whole(
     with unfinished_file(path, error=error, field=field, durable=durable) as unfinished, unfinished.open("wb") as file:
         file.writelines([content] if isinstance(content, bytes) else content)
     return path
+
+
+def write_json(path: str | os.PathLike[str], values: Any) -> Path:
+    """Write plain values as indented JSON, whole or not at all.
+
+    Raises:
+        ValueError: a number is not finite, since JSON has no NaN.
+        ExportError: as `write_whole`.
+    """
+    return write_whole(path, (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
 
 
 @contextmanager

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import errno
+import json
 
 import pytest
 
 from ecgscan_lab.errors import CheckpointError, ExportError
-from ecgscan_lab.whole_files import unfinished_file, write_whole
+from ecgscan_lab.whole_files import unfinished_file, write_json, write_whole
 
 
 def test_a_full_disk_leaves_no_half_a_file_and_says_so(tmp_path):
@@ -48,3 +49,11 @@ def test_a_block_that_fails_leaves_the_old_file_and_passes_its_own_error_on(tmp_
         fail_half_way()
     assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]
     assert path.read_bytes() == b"old"
+
+
+def test_json_is_written_whole_and_without_nan(tmp_path):
+    path = write_json(tmp_path / "new" / "a.json", {"a": [1, None], "b": 0.5})
+    assert json.loads(path.read_text()) == {"a": [1, None], "b": 0.5}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": [1, None], "b": 0.5}

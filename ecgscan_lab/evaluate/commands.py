@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from ecgscan_lab.errors import counted
 from ecgscan_lab.evaluate.linear_probe import PROTOCOLS
-from ecgscan_lab.whole_files import write_whole
+from ecgscan_lab.whole_files import write_json
 
 Say = Callable[[str], object]
 
@@ -95,6 +94,6 @@ def run_probe(args: argparse.Namespace, say: Say) -> int:
             "class_names": list(labels.class_names),
             "features": dict(table.provenance),
         }
-        write_whole(args.json, (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
+        write_json(args.json, facts)
         say(f"figures: {args.json}")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -93,6 +92,7 @@ def run_zeroshot(args: argparse.Namespace, say: Say) -> int:
     from ecgscan_lab.evaluate.probe_labels import match_records, read_label_table
     from ecgscan_lab.evaluate.prompt_judgement import check_shared, class_intervals, judge_prompts
     from ecgscan_lab.train.loop import load_model
+    from ecgscan_lab.whole_files import write_json
 
     if bool(args.input) == bool(args.features):
         raise ArgumentError("give inputs or --features", field="input", expected="one of the two")
@@ -125,7 +125,7 @@ def run_zeroshot(args: argparse.Namespace, say: Say) -> int:
         say(f"  {label:<14}{shown}")
     skipped = table.provenance.get("skipped", [])
     if args.json is not None:
-        _write_json(args.json, {
+        write_json(args.json, {
             **result.as_dict(), "per_class_ci95": intervals, "similarity": args.similarity, "text_tower": tower.name,
             "split": args.split, "grouped_by_patient": labels.has_patients, "prompts": prompts,
             "n_without_features": without_features, "features": dict(table.provenance),
@@ -146,12 +146,6 @@ def _prompts(args: argparse.Namespace, classes: tuple[str, ...]) -> dict[str, li
     if args.task is None:
         raise ArgumentError("built-in prompts need a task", field="task", expected="superclass, ..., csn or code")
     return builtin_prompts(args.task, classes)
-
-
-def _write_json(path: str, facts: dict[str, Any]) -> None:
-    from ecgscan_lab.whole_files import write_whole
-
-    write_whole(path, (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _add_reading(verb: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ import torch
 from ecgscan_lab.data.prompts import builtin_prompts
 from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.encoders.text import text_tower
-from ecgscan_lab.errors import ArgumentError
+from ecgscan_lab.errors import ArgumentError, PageError
 from ecgscan_lab.evaluate.conformal import Frequency, conformal_p, frequency_near, verdict_of
 from ecgscan_lab.evaluate.embedding import recipe_page
 from ecgscan_lab.evaluate.picture_files import decode_picture, read_file
@@ -167,6 +167,7 @@ def reference_pages(
     n_records: int = 400,
     seed: int = 1000,
     task: str = "superclass",
+    indices: np.ndarray | None = None,
 ) -> Reference:
     """Embed pages of known label, to hold a photograph to.
 
@@ -176,6 +177,7 @@ def reference_pages(
             None draws synthetic ones, which say nothing about real patients.
         n_records, seed: of the synthetic ones.
         task: label set, with "NORM" among its classes.
+        indices: which records of the cohort; all when None. Those without a label of the task are left out.
 
     Raises:
         ArgumentError: the task has no class "NORM".
@@ -192,7 +194,8 @@ def reference_pages(
     prompts = builtin_prompts(task, classes)
     texts = class_embeddings(prompts, lambda said: model.project_texts(tower.encode_text(said)))
     bare = Reference(model, recipe_page(None, facts), tuple(classes), texts, texts, labels, chosen.name)
-    labelled = np.flatnonzero(labels.any(axis=1))
+    rows = np.arange(len(chosen)) if indices is None else indices
+    labelled = rows[labels[rows].any(axis=1)]
     embedded = bare.embed(chosen.read_signals_mv(labelled), chosen.fs_hz)
     return Reference(model, bare.page, bare.classes, texts, embedded, labels[labelled], chosen.name)
 
@@ -277,7 +280,12 @@ def read_paper_ecg(
         CheckpointError: the checkpoint is missing or damaged.
     """
     pixels = picture if isinstance(picture, np.ndarray) else decode_picture(read_file(picture), picture)
-    fit = fit_page(pixels, page)
+    try:
+        fit = fit_page(pixels, page)
+    except PageError as error:
+        if isinstance(picture, np.ndarray):
+            raise
+        raise PageError(error.what, file=picture, field=error.field, expected=error.expected, fix=error.fix) from error
     read = read_photograph(pixels, fit)
     diagnosis = diagnose_leads(read.leads_mv, fs_hz=read.fs_hz)
     held = reference_pages(checkpoint) if reference is None else reference

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +61,7 @@ def run_read(args: argparse.Namespace, say: Say) -> int:
             reading = read_paper_ecg(picture, reference=reference, alpha=args.alpha)
         except (PictureError, PageError) as error:
             if not args.skip_bad:
-                raise type(error)(
-                    error.what, file=picture, field=error.field, expected=error.expected, fix=error.fix
-                ) from error
+                raise
             n_bad += 1
             say(f"left out: {picture}: {error.what}")
             continue
@@ -74,11 +70,11 @@ def run_read(args: argparse.Namespace, say: Say) -> int:
             say(f"  leads: {write_leads(Path(args.leads) / f'{Path(picture).stem}.csv', reading)}")
         told.append({"picture": str(picture), **_as_dict(reading)})
     if args.json:
-        from ecgscan_lab.whole_files import write_whole
+        from ecgscan_lab.whole_files import write_json
 
         facts = {"reference": reference.name, "n_reference": len(reference.labels), "alpha": args.alpha}
         facts |= {"checkpoint": Path(args.checkpoint).name, "pictures": told, "left_out": n_bad}
-        write_whole(args.json, (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
+        write_json(args.json, facts)
         say(f"figures: {args.json}")
     return 1 if n_bad else 0
 
@@ -120,11 +116,11 @@ def _reference(args: argparse.Namespace) -> Reference:
 
     if args.reference == "synthetic":
         return reference_pages(args.checkpoint, n_records=args.records)
-    cohort = load_cohort(args.reference, n_records=None)
-    held: Sequence[int] = [int(i) for i in cohort.indices("test")][: args.records]
-    if not held:
+    cohort = load_cohort(args.reference)
+    held = cohort.indices("test")[: args.records]
+    if not len(held):
         raise SplitError("the reference has no test records", field="reference", expected="records of a test split")
-    return reference_pages(args.checkpoint, replace(cohort, records=tuple(cohort.records[i] for i in held)))
+    return reference_pages(args.checkpoint, cohort, indices=held)
 
 
 def _as_dict(reading: PaperReading) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from ecgscan_lab.train.recipe import Recipe, recipe_differences
 from ecgscan_lab.train.recipes import ptbxl_laptop
 from ecgscan_lab.train.run_folder import BEST, LAST, claimed
 from ecgscan_lab.types import Cohort
-from ecgscan_lab.whole_files import write_whole
+from ecgscan_lab.whole_files import write_json, write_whole
 
 PROFILES = ("short", "full")
 FRACTIONS = (1.0, 10.0, 100.0)
@@ -125,7 +125,7 @@ def replicate_ptbxl(
             checkpoint_sha256=stages.files("pretrain")[f"run/{BEST}"],
         )  # fmt: skip
         write_whole(folder / "report.md", figures.markdown(values).encode())
-        write_whole(folder / "replicate.json", (json.dumps(values, indent=2, allow_nan=False) + "\n").encode())
+        write_json(folder / "replicate.json", values)
     return values
 
 
@@ -300,7 +300,7 @@ def _claim_for(folder: Path, wanted: Mapping[str, Any]) -> None:
         held = [name for name in _OURS if (folder / name).exists()]
         if held:
             raise _foreign(folder, f"the folder holds {', '.join(held)}, and nothing says of what")
-        write_whole(path, (json.dumps(wanted, indent=2) + "\n").encode())
+        write_json(path, wanted)
         return
     try:
         there = json.loads(path.read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from typing import Any
 
 from ecgscan_lab import __version__
 from ecgscan_lab.evaluate.full_evaluation import peak_memory_mb
-from ecgscan_lab.whole_files import write_whole
+from ecgscan_lab.whole_files import write_json
 
 Say = Callable[[str], object]
 Made = tuple[Mapping[str, Any], Iterable[Path]]
@@ -92,7 +92,7 @@ class Stages:
         try:
             result, files = make()
         except BaseException:
-            write_whole(spent_file, _json({"key": key, **_sum(before, clock.read())}))
+            write_json(spent_file, {"key": key, **_sum(before, clock.read())})
             raise
         kept = {
             "key": key,
@@ -101,8 +101,8 @@ class Stages:
             **_sum(before, clock.read()),
             "peak_memory_mb": peak_memory_mb(),
         }
-        kept = json.loads(_json(kept))
-        write_whole(self._path(name), _json({**kept, "sha256": json_sha256(kept)}))
+        kept = json.loads(json.dumps(kept, allow_nan=False))
+        write_json(self._path(name), {**kept, "sha256": json_sha256(kept)})
         spent_file.unlink(missing_ok=True)
         return kept
 
@@ -172,10 +172,6 @@ def _spent(path: Path, key: str) -> dict[str, float]:
 
 def _sum(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
     return {name: before[name] + now[name] for name in now}
-
-
-def _json(values: Any) -> bytes:
-    return (json.dumps(values, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _processor_s() -> float:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ecgscan_lab import LEADS, draw_page, read_paper_ecg, synthetic_records
+from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.errors import PageError
 from ecgscan_lab.evaluate.findings import judge_leads, reference_pages
 from ecgscan_lab.render.reading.photographed import PaperRead
@@ -42,3 +44,20 @@ def test_leads_that_no_heart_makes_are_not_judged(reference):
     _, findings, p_familiar, _ = judge_leads(PaperRead(noise, 100.0, {}), reference)
     assert p_familiar <= 0.1
     assert {f.verdict for f in findings} == {"not judged"}
+
+
+def test_a_reference_holds_the_chosen_records_alone():
+    cohort = synthetic_cohort(60, seed=5)
+    held = cohort.indices("test")
+    whole, part = reference_pages(cohort=cohort), reference_pages(cohort=cohort, indices=held)
+    labels = cohort.targets("superclass")
+    assert len(part.labels) == labels[held].any(axis=1).sum() < len(whole.labels)
+    assert np.array_equal(part.labels, labels[held][labels[held].any(axis=1)])
+
+
+def test_a_page_that_is_not_found_names_its_file(reference, tmp_path):
+    blank = tmp_path / "blank.png"
+    Image.fromarray(np.full((400, 500, 3), 250, np.uint8)).save(blank)
+    with pytest.raises(PageError) as caught:
+        read_paper_ecg(blank, reference=reference)
+    assert caught.value.file == str(blank)
