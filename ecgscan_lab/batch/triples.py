@@ -43,12 +43,15 @@ class FrozenFeatures:
         text: `[record, d_txt]` of the text tower.
         text_ids: integer `[record]`, equal for equal texts.
         statements: labels as texts, or None.
+        signal_summary: float32 `[record, d_summary]`, how the teacher's tokens are distributed over the recording, each
+            entry in units of its spread over the training records; or None.
     """
 
     signal: np.ndarray
     text: np.ndarray
     text_ids: np.ndarray
     statements: Statements | None = None
+    signal_summary: np.ndarray | None = None
 
 
 def draw_images(
@@ -122,6 +125,7 @@ def assemble(
         text_ids=rows(frozen.text_ids, np.int64),
         visible=mask.expand(len(indices), -1, -1) if one_mask else mask,
         told=None if frozen.statements is None else rows(frozen.statements.told, np.float32),
+        signal_summary=None if frozen.signal_summary is None else rows(frozen.signal_summary, np.float32),
     )
 
 

@@ -30,6 +30,7 @@ class EcgScanModel(nn.Module):
 
     z_img = tower(page);  image = Proj_ctr(z_img);  text = Proj_txt(z_txt);  signal = z_sig (frozen, as given);
     reconstruction = decoder(Proj_rec(z_img)).
+    A linear layer may also predict the teacher's summary of the signal from z_img, for `losses.distillation`.
 
     A tower of which nothing is trained runs without gradients and stays in `eval` mode; so do the norms of a tower of
     which only adapters are trained, because their running statistics would drift.
@@ -51,6 +52,7 @@ class EcgScanModel(nn.Module):
         share_logit_scale: one temperature for cosines and volumes, as the paper may have had.
         statement_logit_scale_init: where the temperature of statements starts; None leaves it out.
         project: how features enter the shared space, see `projection`.
+        d_summary: size of the teacher's summary of the signal; None predicts none.
 
     Raises:
         ArgumentError: the decoder's tokens are not the tower's, or the temperatures' limits exclude their start.
@@ -68,6 +70,7 @@ class EcgScanModel(nn.Module):
         share_logit_scale: bool = False,
         statement_logit_scale_init: float | None = None,
         project: str = "tanh",
+        d_summary: int | None = None,
     ) -> None:
         super().__init__()
         starts = {"logit_scale_init": logit_scale_init, "statement_logit_scale_init": statement_logit_scale_init}
@@ -78,6 +81,7 @@ class EcgScanModel(nn.Module):
         self.project_text = projection(d_text, d_shared, project)
         self.project_reconstruction = None if decoder is None else projection(self.d_projected, decoder.dim, project)
         self.decoder = decoder
+        self.predict_summary = None if d_summary is None else nn.Linear(self.d_projected, d_summary)
         self.logit_scale_limits = logit_scale_limits
         self.log_logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale_init)))
         self.log_gram_logit_scale = (
@@ -109,6 +113,8 @@ class EcgScanModel(nn.Module):
             signal_mv=batch.signals_mv,
             logit_scale=scale,
             gram_logit_scale=scale if self.log_gram_logit_scale is None else self._scale(self.log_gram_logit_scale),
+            signal_summary=batch.signal_summary,
+            predicted_summary=None if self.predict_summary is None else self.predict_summary(z_img).float(),
         )
 
     def statement_logit_scale(self) -> torch.Tensor:

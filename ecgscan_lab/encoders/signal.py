@@ -31,7 +31,8 @@ class TinySignalTower(nn.Module):
     """A dilated residual CNN over 12 leads at 100 Hz: the teacher of the tiny runs, frozen once it is trained.
 
     Eight samples (80 ms) become one token; `tokens` serves masked signal modelling, `pool` joins mean and maximum and
-    ends in a tanh like the published teacher's pooler, and `forward` is one after the other.
+    ends in a tanh like the published teacher's pooler, and `forward` is one after the other. `summarise` tells more:
+    how the tokens are distributed over the recording, which a student can be held to (`losses.distillation`).
 
     Args:
         embed_dim: size of the pooled feature; the shared space of the objective.
@@ -52,6 +53,7 @@ class TinySignalTower(nn.Module):
             *(_Residual(width, dilation) for dilation in (1, 2, 4, 8)),
         )
         self.pooler = nn.Linear(2 * width, embed_dim)
+        self.summary_dim = embed_dim + 3 * width
 
     def tokens(self, signals_mv: torch.Tensor) -> torch.Tensor:
         """`[batch, 12, time]` in mV -> `[batch, ceil(time / 8), width]`.
@@ -69,6 +71,15 @@ class TinySignalTower(nn.Module):
     def pool(self, tokens: torch.Tensor) -> torch.Tensor:
         """`[batch, token, width]` -> float32 `[batch, embed_dim]` in (-1, 1)."""
         return torch.tanh(self.pooler(torch.cat([tokens.mean(1), tokens.amax(1)], dim=1))).float()
+
+    def summarise(self, signals_mv: torch.Tensor) -> torch.Tensor:
+        """float32 `[batch, 12, time]` in mV -> float32 `[batch, summary_dim]`.
+
+        The pooled feature, then mean, maximum and standard deviation of every channel over the tokens.
+        """
+        tokens = self.tokens(signals_mv)
+        moments = [tokens.mean(1), tokens.amax(1), tokens.std(1, correction=0)]
+        return torch.cat([self.pool(tokens), *(moment.float() for moment in moments)], dim=1)
 
     def forward(self, signals_mv: torch.Tensor) -> torch.Tensor:
         """float32 `[batch, 12, time]` in mV at `fs_hz` -> float32 `[batch, embed_dim]` in (-1, 1)."""

@@ -31,6 +31,8 @@ def encode_signals(
     fs_hz: float | None = None,
     batch_size: int | None = None,
     on_batch: Callable[[int, int], None] | None = None,
+    *,
+    summary: bool = False,
 ) -> np.ndarray:
     """Encode recordings by a frozen tower, on the GPU when there is one.
 
@@ -43,13 +45,14 @@ def encode_signals(
             map stays on disk but for the batch at hand.
         fs_hz: sampling rate of the signals; None says that it is the tower's.
         batch_size: records at a time; None is 128, or 16 for a teacher.
+        summary: what `tower.summarise` gives in place of the feature; a `TinySignalTower` has it.
         on_batch: called after each batch with (records done, records in all).
 
     Returns:
-        float32 `[record, embed_dim]`.
+        float32 `[record, embed_dim]`, or `[record, summary_dim]`.
 
     Raises:
-        ArgumentError: the signals have another shape, or `batch_size` is below 1.
+        ArgumentError: the signals have another shape, the tower has no summary, or `batch_size` is below 1.
         LeadError: a lead holds nothing within the teacher's length.
     """
     if signals_mv.ndim != 3 or signals_mv.shape[1] != 12:
@@ -65,16 +68,21 @@ def encode_signals(
         batch_size = 16 if isinstance(tower, SignalTeacher) else 128
     if batch_size < 1:
         raise ArgumentError(f"batch_size is {batch_size}", field="batch_size", expected="1 or more")
+    if summary and not hasattr(tower, "summarise"):
+        raise ArgumentError(
+            "this tower has no summary", field="summary", expected="a TinySignalTower, or summary=False"
+        )
+    encode, width = (tower.summarise, tower.summary_dim) if summary else (tower, tower.embed_dim)  # type: ignore[attr-defined]
     rate = tower.fs_hz if fs_hz is None else fs_hz
     home = next(module.parameters()).device
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     module.to(device).eval()
-    features = np.empty((len(signals_mv), tower.embed_dim), dtype=np.float32)
+    features = np.empty((len(signals_mv), width), dtype=np.float32)
     try:
         with torch.no_grad():
             for start in range(0, len(signals_mv), batch_size):
                 batch = _at_tower(tower, signals_mv[start : start + batch_size], rate)
-                features[start : start + len(batch)] = tower(torch.from_numpy(batch).to(device)).cpu().numpy()
+                features[start : start + len(batch)] = encode(torch.from_numpy(batch).to(device)).cpu().numpy()
                 if on_batch is not None:
                     on_batch(start + len(batch), len(signals_mv))
     finally:

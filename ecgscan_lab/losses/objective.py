@@ -10,6 +10,7 @@ import torch
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.contrastive import check_label_smoothing, contrastive_loss, report_floor, smoothed_floor
+from ecgscan_lab.losses.distillation import distillation_loss
 from ecgscan_lab.losses.gather import gather_features, gather_rows
 from ecgscan_lab.losses.gram import GramKind, gram_loss
 from ecgscan_lab.losses.lead_consistency import Goldberger, rule_loss, violation_loss
@@ -41,6 +42,7 @@ class Weights:
         gram_anchor: the modality that stays while the other two are exchanged: "image" (the order of the paper's
             arguments), "text" or "signal".
         w_statement: weight of the statement loss (`losses.statements`); 0 in the paper, which has none.
+        w_distillation: weight of the distillation loss (`losses.distillation`); 0 in the paper, which has none.
 
     Raises:
         ArgumentError: a weight is negative or not finite, or an option is unknown; `field` names it.
@@ -60,6 +62,7 @@ class Weights:
     gram_label_smoothing: float | None = None
     gram_anchor: GramAnchor = "image"
     w_statement: float = 0.0
+    w_distillation: float = 0.0
 
     @classmethod
     def paper(cls) -> Weights:
@@ -67,7 +70,9 @@ class Weights:
         return cls(alpha=0.1, theta=0.05, beta=1.0, w_rule=0.1)
 
     def __post_init__(self) -> None:
-        amounts = "alpha theta beta w_rule w_violation w_correlation w_spectral hidden_weight w_statement"
+        amounts = (
+            "alpha theta beta w_rule w_violation w_correlation w_spectral hidden_weight w_statement w_distillation"
+        )
         for name in amounts.split():
             if not 0 <= getattr(self, name) < math.inf:
                 raise ArgumentError(f"{name} is {getattr(self, name)}", field=name, expected="a finite number >= 0")
@@ -99,7 +104,7 @@ def objective(
         L = α L_ctr + θ L_gram + β L_recon                                    (Eq. 8)
         L_recon = L_mse + w_rule L_rule                                       (Eq. 9)
                   (+ w_violation L_violation + w_correlation L_correlation + w_spectral L_spectral)
-        (+ w_statement L_statement)
+        (+ w_statement L_statement + w_distillation L_distil)
 
     **Source**: ECG-Scan (2026), arXiv 2604.01526, Eq. 8-9. *Differences*: none with the default weights; the terms in
     brackets, `text_ids`, `sample_weights`, `visible` and the options of `Weights` are ours and off by default.
@@ -120,7 +125,8 @@ def objective(
         "contrastive_above_floor" and "gram_above_floor" (zero is perfect, see `contrastive.smoothed_floor`), and with a
         decoder "mse", "rule", "violation" (in mV²) and "reconstruction" = L_recon. These parts are reported even with
         weight zero, but send no gradient then. "correlation" and "spectral" are there when they have a weight,
-        "mse_visible" and "mse_hidden" when `visible` is given. "statement" is there when it has a weight.
+        "mse_visible" and "mse_hidden" when `visible` is given. "statement" and "distillation" are there when they
+        have a weight.
 
     Raises:
         ArgumentError: a part refuses its input, the recorded signal is missing, hidden samples have a weight of their
@@ -168,6 +174,9 @@ def objective(
     if statement is not None:
         parts["statement"] = statement
         terms.append((weights.w_statement, statement))
+    if weights.w_distillation > 0:
+        parts["distillation"] = _distillation_part(features)
+        terms.append((weights.w_distillation, parts["distillation"]))
     return LossOutput(total=_weighted_sum(terms), parts=parts)
 
 
@@ -189,6 +198,17 @@ def _statement_part(features: Features, weights: Weights, told: torch.Tensor | N
         log_odds=features.statement_log_odds,
         weight=features.statement_weight,
     )
+
+
+def _distillation_part(features: Features) -> torch.Tensor:
+    if features.predicted_summary is None or features.signal_summary is None:
+        raise ArgumentError(
+            "the distillation loss has a weight, but there is no summary of the signal",
+            field="signal_summary",
+            expected="Features(signal_summary=..., predicted_summary=...)",
+            fix="take the features of train.frozen_features.prepare_frozen, or w_distillation=0",
+        )
+    return distillation_loss(features.predicted_summary, features.signal_summary)
 
 
 def _anchor_first(features: Features, anchor: GramAnchor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

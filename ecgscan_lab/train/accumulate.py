@@ -29,7 +29,7 @@ Forward = Callable[[TripleBatch, torch.Tensor | None, int], Features]
 
 _SHARED = ("logit_scale", "gram_logit_scale", "statement_logit_scale", "statements")
 """The same in every part of a batch: their gradient is passed on once, with the last part."""
-_TENSORS = ("image", "text", "reconstruction_mv", *_SHARED)
+_TENSORS = ("image", "text", "reconstruction_mv", "predicted_summary", *_SHARED)
 
 
 def backward(
@@ -99,6 +99,7 @@ def _joined(seen: Sequence[Features], batch: TripleBatch) -> Features:
     return Features(
         signal=batch.signal_features,
         signal_mv=batch.signals_mv,
+        signal_summary=batch.signal_summary,
         statement_log_odds=seen[0].statement_log_odds,
         statement_weight=seen[0].statement_weight,
         **{name: leaf(name) for name in _TENSORS},  # type: ignore[arg-type]

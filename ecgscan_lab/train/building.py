@@ -20,7 +20,7 @@ RUN_STATE = "run/"
 """Tensors of this prefix belong to the run, not to the model."""
 
 
-def build_model(recipe: Recipe, d_text: int, n_samples: int, seed: int) -> EcgScanModel:
+def build_model(recipe: Recipe, d_text: int, n_samples: int, seed: int, d_summary: int | None = None) -> EcgScanModel:
     """The model of a recipe; what no file gives is drawn from `seed`.
 
     Args:
@@ -28,6 +28,7 @@ def build_model(recipe: Recipe, d_text: int, n_samples: int, seed: int) -> EcgSc
         d_text: size of the text features.
         n_samples: samples of a lead.
         seed: of the fresh weights.
+        d_summary: size of the teacher's summary of the signal, which the model then predicts; None predicts none.
 
     Raises:
         ArgumentError: choices that do not go together; CheckpointError, FetchError, LicenceError: see `image_tower`.
@@ -80,6 +81,7 @@ def build_model(recipe: Recipe, d_text: int, n_samples: int, seed: int) -> EcgSc
             share_logit_scale=recipe.share_logit_scale,
             project=recipe.project,
             statement_logit_scale_init=recipe.statement_logit_scale_init if recipe.weights.w_statement > 0 else None,
+            d_summary=d_summary,
         )
 
 
@@ -133,7 +135,7 @@ def load_model(path: Path | str, *, image_weights: str | None = None) -> tuple[E
         whole = recipe.save == "all"
         # Weights that are overwritten need not be fetched.
         built = Recipe.from_dict({**names, "image_weights": None} if whole else names)
-        model = build_model(built, facts["d_text"], facts["n_samples"], facts["seed"])
+        model = build_model(built, facts["d_text"], facts["n_samples"], facts["seed"], facts.get("d_summary"))
         put_tensors(model, {k: t for k, t in tensors.items() if not k.startswith(RUN_STATE)}, recipe.save)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(

@@ -25,9 +25,10 @@ from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.teacher import fit_teacher
 from ecgscan_lab.types import TrainingData
 
-_VERSION = 2
+_VERSION = 3
 _AT_A_TIME = 4096
 _ARRAYS = ("signal", "text", "text_ids")
+_SUMMARY = "summary.npy"
 _TEACHER = "teacher.safetensors"
 
 
@@ -80,7 +81,8 @@ def prepare_frozen(
         )
     say(f"features of the frozen towers: {folder}")
     said = make_statements(data, recipe, Path(cache) / "texts") if recipe.weights.w_statement > 0 else None
-    return FrozenFeatures(signal, text, ids, said)
+    summary = _summary(folder, signal, data.indices("train")) if recipe.weights.w_distillation > 0 else None
+    return FrozenFeatures(signal, text, ids, said, summary)
 
 
 def make_statements(data: TrainingData, recipe: Recipe, cache: Path) -> Statements:
@@ -147,15 +149,22 @@ def _make(folder: Path, data: TrainingData, recipe: Recipe, seed: int, say: Call
             text[start : start + _AT_A_TIME] = features[ids[start : start + _AT_A_TIME]]
         text.flush()
         encode = _teacher(data, text, recipe, seed, say, unfinished)
-        signal = None
+        tiny = recipe.signal_teacher == "tiny"  # its summary begins with its feature
+        signal = summary = None
         for start in range(0, len(data), _AT_A_TIME):
             rows = encode(data.read_signals_mv(np.arange(start, min(start + _AT_A_TIME, len(data)))))
             if signal is None:
-                signal = _map(unfinished / "signal.npy", (len(data), rows.shape[1]))
-            signal[start : start + len(rows)] = rows
+                width = recipe.d_shared if tiny else rows.shape[1]
+                signal = _map(unfinished / "signal.npy", (len(data), width))
+                summary = _map(unfinished / _SUMMARY, (len(data), rows.shape[1])) if tiny else None
+            signal[start : start + len(rows)] = rows[:, : signal.shape[1]]
+            if summary is not None:
+                summary[start : start + len(rows)] = rows
             say(f"teacher {recipe.signal_teacher}: {start + len(rows):,} of {len(data):,} signals")
         if signal is not None:
             signal.flush()
+        if summary is not None:
+            _standardise(summary, data.indices("train"))
         (unfinished / "facts.json").write_text(json.dumps(_facts(data, recipe, seed), indent=2), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
@@ -201,7 +210,30 @@ def _teacher(
         save_checkpoint(folder / _TEACHER, teacher.state_dict(), facts)
     else:
         teacher = signal_teacher(recipe.signal_teacher, recipe.teacher_weights, lead_order=recipe.teacher_lead_order)
-    return lambda signals_mv: encode_signals(teacher, signals_mv, data.fs_hz)
+    return lambda signals_mv: encode_signals(teacher, signals_mv, data.fs_hz, summary=recipe.signal_teacher == "tiny")
+
+
+def _summary(folder: Path, signal: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """The teacher's summary of every record; of a teacher without one, its feature in units of its spread."""
+    path = folder / _SUMMARY
+    if not path.is_file():
+        unfinished = path.with_name(f".unfinished-{path.name}")
+        made = _map(unfinished, signal.shape)
+        for start in range(0, len(signal), _AT_A_TIME):
+            made[start : start + _AT_A_TIME] = signal[start : start + _AT_A_TIME]
+        _standardise(made, train)
+        unfinished.rename(path)
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _standardise(rows: np.memmap, train: np.ndarray) -> None:
+    """Subtract the training records' mean and divide by their standard deviation, in place."""
+    known = np.asarray(rows[train], dtype=np.float64)
+    mean, spread = known.mean(0), known.std(0)
+    spread[spread < 1e-6] = 1.0  # an entry that never varies stays at zero
+    for start in range(0, len(rows), _AT_A_TIME):
+        rows[start : start + _AT_A_TIME] = (rows[start : start + _AT_A_TIME] - mean) / spread
+    rows.flush()
 
 
 def _map(path: Path, shape: Sequence[int]) -> np.memmap:

@@ -35,7 +35,7 @@ def shipped_checkpoint(name: str = "ptbxl_laptop") -> Path:
 
 
 def shrink_checkpoint(source: Path | str, target: Path | str) -> Path:
-    """A checkpoint as small as it can be loaded from: weights in float16, without the state of the run.
+    """A checkpoint as small as it can be loaded from: weights in float16, without what only training needs.
 
     `load_model` reads it like any other. Rounding moves a cosine by about 1e-3.
 
@@ -50,9 +50,10 @@ def shrink_checkpoint(source: Path | str, target: Path | str) -> Path:
     kept = {
         name: tensor.half() if tensor.dtype == torch.float32 else tensor
         for name, tensor in tensors.items()
-        if not name.startswith(RUN_STATE)
+        if not name.startswith((RUN_STATE, "predict_summary."))
     }
     for name, tensor in kept.items():
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError("a weight is too large for float16", file=source, field=name)
-    return save_checkpoint(target, kept, {name: value for name, value in facts.items() if name != "run"})
+    facts = {name: value for name, value in facts.items() if name != "run"} | {"d_summary": None}
+    return save_checkpoint(target, kept, facts)

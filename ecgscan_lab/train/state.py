@@ -167,8 +167,10 @@ def features_sha256(frozen: FrozenFeatures) -> str:
     """Hash of the features of the frozen towers; read piece by piece, so that they may be larger than memory."""
     digest = hashlib.sha256()
     said = frozen.statements
-    more = () if said is None else (said.text, said.told, said.log_odds, said.weight)
-    for array in (frozen.signal, frozen.text, frozen.text_ids, *more):
+    arrays = [frozen.signal, frozen.text, frozen.text_ids]
+    arrays += [] if said is None else [said.text, said.told, said.log_odds, said.weight]
+    arrays += [] if frozen.signal_summary is None else [frozen.signal_summary]
+    for array in arrays:
         digest.update(f"{array.dtype.str} {array.shape}".encode())
         for start in range(0, len(array), 65_536):
             digest.update(np.ascontiguousarray(array[start : start + 65_536]).data)

@@ -88,7 +88,10 @@ def make_learner(
 ) -> Learner:
     """Model, optimiser and score of a recipe, with first weights from `seed`, the same in all processes."""
     precision = pick_precision(processes.device, recipe.precision)
-    model = build_model(recipe, frozen.text.shape[1], data.n_samples, seed).to(processes.device)
+    d_summary = None
+    if recipe.weights.w_distillation > 0 and frozen.signal_summary is not None:
+        d_summary = frozen.signal_summary.shape[1]
+    model = build_model(recipe, frozen.text.shape[1], data.n_samples, seed, d_summary).to(processes.device)
     model.to(memory_format=torch.channels_last)  # convolutions: an eighth faster on a CPU
     processes.share_first(model.state_dict().values())
     if recipe.compile_model:
@@ -104,6 +107,7 @@ def make_learner(
         "batch_norms": any(isinstance(module, _NORMS) for module in model.modules()),
         "loss": None if loss is None else getattr(loss, "__qualname__", type(loss).__qualname__),
         "d_text": frozen.text.shape[1],
+        "d_summary": d_summary,
         "n_samples": data.n_samples,
         "fs_hz": data.fs_hz,
     }

@@ -25,6 +25,7 @@ class TripleBatch:
         text_ids: int64 `[batch]`, equal for equal reports, or None.
         visible: bool `[batch, 12, time]`, True where the page shows the sample, or None.
         told: float32 `[batch, statement]`, 1 where a statement is said of the record, or None.
+        signal_summary: float32 `[batch, d_summary]`, the teacher's summary of the recording, or None.
     """
 
     images: torch.Tensor
@@ -35,6 +36,7 @@ class TripleBatch:
     text_ids: torch.Tensor | None = None
     visible: torch.Tensor | None = None
     told: torch.Tensor | None = None
+    signal_summary: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -55,6 +57,8 @@ class Features:
         statements: `[statement, d]`, Proj_txt of the statements, or None.
         statement_log_odds, statement_weight: `[statement]`, how common each is, and what it counts.
         statement_logit_scale: scalar > 0 multiplying cosines of pages and statements; None takes `logit_scale`.
+        signal_summary: `[batch, d_summary]`, the teacher's summary of the recording, or None.
+        predicted_summary: the same as the page tells it, or None.
     """
 
     image: torch.Tensor
@@ -68,6 +72,8 @@ class Features:
     statement_log_odds: torch.Tensor | None = None
     statement_weight: torch.Tensor | None = None
     statement_logit_scale: torch.Tensor | float | None = None
+    signal_summary: torch.Tensor | None = None
+    predicted_summary: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

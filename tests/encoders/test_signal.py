@@ -41,6 +41,19 @@ def test_eight_samples_are_one_token(tower, n_samples, n_tokens):
         assert tower.pool(tokens).shape == (2, tower.embed_dim)
 
 
+def test_the_summary_is_the_feature_and_three_moments_of_the_tokens(tower, signals_mv):
+    with torch.no_grad():
+        summary, tokens = tower.summarise(signals_mv), tower.tokens(signals_mv)
+        assert summary.shape == (3, tower.summary_dim)
+        assert tower.summary_dim == 8 + 3 * 16
+        assert torch.equal(summary[:, :8], tower(signals_mv))
+        mean, largest, spread = summary[:, 8:].split(16, dim=1)
+    values = tokens.numpy()
+    assert np.allclose(mean, values.mean(1), atol=1e-5)
+    assert np.allclose(largest, values.max(1))
+    assert np.allclose(spread, values.std(1), atol=1e-5)
+
+
 def test_samples_that_were_not_recorded_count_as_baseline(tower, signals_mv):
     gap, flat = signals_mv.clone(), signals_mv.clone()
     gap[0, 3, 50:90], flat[0, 3, 50:90] = torch.nan, 0.0

@@ -49,13 +49,16 @@ def said():
     return Statements(tuple("abcde"), text.astype(np.float32), told.astype(np.uint8), -np.ones(5), np.ones(5))
 
 
-def gradients(batch, parts, recipe, *, dropout=0.0, shared=False, loss=None, mask=True, scale=1.0, said=None):
+def gradients(
+    batch, parts, recipe, *, dropout=0.0, shared=False, loss=None, mask=True, scale=1.0, said=None, d_summary=None
+):
     torch.manual_seed(0)
     decoder = QueryDecoder(1000, 16, 1, 2, 0.3, token_dim=12)
     own = None if said is None else 20.0
     model = EcgScanModel(
-        CalmTower(dropout), decoder, d_text=8, d_shared=16, share_logit_scale=shared, statement_logit_scale_init=own
-    ).train()
+        CalmTower(dropout), decoder, d_text=8, d_shared=16, share_logit_scale=shared, statement_logit_scale_init=own,
+        d_summary=d_summary,
+    ).train()  # fmt: skip
     masked = query_mask(decoder, batch.index, seed=0, epoch=0) if mask else None
 
     def forward(part, mask, k):
@@ -103,6 +106,16 @@ def test_statements_shared_by_all_parts_collect_the_gradient_once(cohort, frozen
     assert whole[0] > gradients(batch, 1, RECIPES["paper"])[0]
     assert whole[1]["log_statement_logit_scale"].abs() > 0
     assert_equal(whole, gradients(batch, parts, recipe, said=said))
+
+
+@pytest.mark.parametrize("parts", [2, 7])
+def test_what_is_predicted_of_the_signal_has_the_same_gradient_in_parts(cohort, frozen, parts):
+    summary = np.random.default_rng(5).normal(size=(60, 9)).astype(np.float32)
+    batch = make_batch(cohort, dataclasses.replace(frozen, signal_summary=summary), np.arange(7), (24, 56))
+    recipe = Recipe("distilled", weights=Weights(w_distillation=0.5))
+    whole = gradients(batch, 1, recipe, d_summary=9)
+    assert whole[1]["predict_summary.weight"].abs().max() > 0
+    assert_equal(whole, gradients(batch, parts, recipe, d_summary=9))
 
 
 def test_summing_losses_of_parts_would_not(batch):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 
+import numpy as np
 import pytest
 
+from ecgscan_lab.data import load_cohort
 from ecgscan_lab.data.store import build_store
 from ecgscan_lab.errors import ArgumentError, CheckpointError, TrainingError
 from ecgscan_lab.train.checkpoint import load_checkpoint
@@ -105,6 +107,21 @@ def test_features_on_disk_are_those_of_the_towers(tmp_path):
     facts = json.loads(next((tmp_path / "run" / "frozen").rglob("facts.json")).read_text())
     assert facts["text_tower"] == "hashed"
     assert facts["data_sha256"] == load_checkpoint(tmp_path / "run" / "last.safetensors")[1]["data_sha256"]
+
+
+def test_the_teachers_summary_is_prepared_in_units_of_its_spread_and_learnt(tmp_path):
+    words = SMALL.replace("weights.theta=0.1", "weights.w_distillation=1")
+    run(f"{words} --out {tmp_path}/run")
+    home = next((tmp_path / "run" / "frozen").rglob("summary.npy")).parent
+    summary, signal = np.load(home / "summary.npy"), np.load(home / "signal.npy")
+    train = load_cohort("synthetic", n_records=60, seed=3).indices("train")
+    known = signal[train]
+    assert np.allclose(summary[:, :16], (signal - known.mean(0)) / known.std(0), atol=1e-3), (
+        "it begins with the feature"
+    )
+    assert np.allclose(summary[train].mean(0), 0, atol=1e-3)
+    model, facts = load_model(tmp_path / "run" / "best.safetensors")
+    assert model.predict_summary.out_features == facts["d_summary"] == summary.shape[1]
 
 
 def test_a_store_on_disk_trains_as_recordings_in_memory_do(tmp_path):
