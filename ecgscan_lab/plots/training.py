@@ -77,8 +77,11 @@ def plot_history(
         for k, name in enumerate(names):
             axes = figure.add_subplot(n_rows, columns, k + 1)
             steps, values = _curve(rows, "train", name)
-            axes.plot(steps, values, color=BLUE, alpha=0.28, linewidth=0.9, gid=BACKDROP)
-            axes.plot(steps, _running_mean(values, window), color=BLUE, linewidth=1.8, label="train (running mean)")
+            axes.plot(
+                steps, values, color=BLUE, alpha=0.28, linewidth=0.9, gid=BACKDROP, label="train, each row logged"
+            )
+            smooth = f"train, mean of {window} rows" if window > 1 else "train"
+            axes.plot(steps, _running_mean(values, window), color=BLUE, linewidth=1.8, label=smooth)
             steps, values = _curve(rows, "val", name)
             if len(steps):
                 axes.plot(steps, values, color=VERMILLION, linestyle="--", marker="o", markersize=4, label="validation")
