@@ -67,6 +67,7 @@ def rows(recipe: Recipe) -> dict[str, Recipe]:
         "+ lead laws (the paper's objective)": replace(plain, weights=paper),
         "+ our cures": replace(recipe, weights=cured),
         "+ statements": replace(recipe, weights=replace(cured, w_statement=1.0)),
+        "+ distillation": replace(recipe, weights=replace(cured, w_statement=1.0, w_distillation=1.0)),
     }
 
 
@@ -128,7 +129,7 @@ def run_all(chosen: argparse.Namespace) -> None:
     """Every row with every seed, what is there already left out."""
     cohort = load_split(chosen.folder, 9, chosen.records or None)[0]
     recipes = rows(small(chosen.steps, tuple(chosen.size)))
-    richest = recipes["+ statements"]
+    richest = recipes["+ distillation"]
     tower = make_text_tower(richest)
     for seed in seeds_to_do(chosen, cohort, recipes):
         used = time.process_time()

@@ -9,6 +9,8 @@
     reconstruction     Eq. 5    decoded leads against recorded ones, `mse_loss`
     waveform                    the same by shape and by spectrum
     lead_consistency   Eq. 6-7  the limb-lead laws, `rule_loss`; and a true penalty on breaking them, `violation_loss`
+    statements                  yes-or-no questions to the page: labels as texts
+    distillation                the page tells what the signal teacher saw
     objective          Eq. 8-9  the weighted sum
     gather                      negatives from all processes
     logit_scale                 a learnable temperature within bounds

@@ -119,10 +119,11 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
 
     The objective of `paper_plus` with statements as texts beside it. They have a temperature of their own and a small
     weight: at 1 in place of 0.02 they drown the contrast, and the tower learns its training records' labels by heart
-    (`docs/lab-log.md`). The page also tells how the signal teacher's tokens are distributed. Features enter the shared space without a tanh. Pages are small and wide (45 px a second), each
-    begun at a random moment and partly covered: without that the tower learns 9,745 pages by heart. Two of five are
-    photographed, in the first pass barely, in the second half of the run with all that befalls a photograph: a tower
-    that has not yet learned to read a clean page learns nothing from a bad one (`docs/lab-log.md`).
+    (`docs/lab-log.md`). The page also has to tell how the signal teacher's tokens are distributed. Features enter the
+    shared space without a tanh. Pages are small and wide (45 px a second), each begun at a random moment and partly
+    covered: without that the tower learns 9,745 pages by heart. Two of five are photographed, in the first pass barely,
+    in the second half of the run with all that befalls a photograph: a tower that has not yet learned to read a clean
+    page learns nothing from a bad one (`docs/lab-log.md`).
 
     Args:
         profile: "full" draws 29 pages each of 9,745 records, "short" 8.

@@ -241,12 +241,13 @@ show(plot_auroc_bars(rows, title="Linear probe on held-out patients"))
 #
 # ## 8. Zero-shot
 #
-# Now without fitting anything: embed a few sentences for each diagnosis, and see which pages lie closest to them.
+# Now without fitting anything: project the same features into the shared space, embed a few sentences for each diagnosis, and
+# see which pages lie closest to them.
 
 # %%
 from ecgscan_lab.evaluate.judgement import zero_shot_tasks
 
-embeddings = embed_pages(run.model.image_embeddings, cohort, recipe.size)
+embeddings = run.model.project_images(features["pretrained"])
 zero_shots = zero_shot_tasks(run.model, embeddings, tower, cohort, n_bootstrap=recipe.n_bootstrap, seed=seed)
 rows = [{"label": t, **r.as_dict()} for t, r in zero_shots.items()]
 show(plot_auroc_bars(rows, title="Zero-shot on held-out patients"))
@@ -284,7 +285,7 @@ from ecgscan_lab.evaluate import reconstruction_error
 from ecgscan_lab.plots.ecg import plot_reconstruction
 from ecgscan_lab.render import PageSpec, visible_samples
 
-shown = test[:512]
+shown = test[:256]
 decoded_mv = embed_pages(run.model.reconstruct, cohort, recipe.size, indices=shown)
 visible = visible_samples(PageSpec.compact(), cohort.fs_hz, cohort.signals_mv.shape[-1])
 errors = reconstruction_error(cohort.signals_mv[shown], decoded_mv, visible)
