@@ -67,7 +67,8 @@ def rows(recipe: Recipe) -> dict[str, Recipe]:
         "+ lead laws (the paper's objective)": replace(plain, weights=paper),
         "+ our cures": replace(recipe, weights=cured),
         "+ statements": replace(recipe, weights=replace(cured, w_statement=1.0)),
-        "+ distillation": replace(recipe, weights=replace(cured, w_statement=1.0, w_distillation=1.0)),
+        "statements at 0.02": replace(recipe, weights=replace(cured, w_statement=0.02)),
+        "+ distillation": recipe,
     }
 
 

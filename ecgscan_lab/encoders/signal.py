@@ -53,7 +53,7 @@ class TinySignalTower(nn.Module):
             *(_Residual(width, dilation) for dilation in (1, 2, 4, 8)),
         )
         self.pooler = nn.Linear(2 * width, embed_dim)
-        self.summary_dim = embed_dim + 3 * width
+        self.d_summary = embed_dim + 3 * width
 
     def tokens(self, signals_mv: torch.Tensor) -> torch.Tensor:
         """`[batch, 12, time]` in mV -> `[batch, ceil(time / 8), width]`.
@@ -73,7 +73,7 @@ class TinySignalTower(nn.Module):
         return torch.tanh(self.pooler(torch.cat([tokens.mean(1), tokens.amax(1)], dim=1))).float()
 
     def summarise(self, signals_mv: torch.Tensor) -> torch.Tensor:
-        """float32 `[batch, 12, time]` in mV -> float32 `[batch, summary_dim]`.
+        """float32 `[batch, 12, time]` in mV -> float32 `[batch, d_summary]`.
 
         The pooled feature, then mean, maximum and standard deviation of every channel over the tokens.
         """

@@ -49,7 +49,7 @@ def encode_signals(
         on_batch: called after each batch with (records done, records in all).
 
     Returns:
-        float32 `[record, embed_dim]`, or `[record, summary_dim]`.
+        float32 `[record, embed_dim]`, or `[record, d_summary]`.
 
     Raises:
         ArgumentError: the signals have another shape, the tower has no summary, or `batch_size` is below 1.
@@ -72,7 +72,7 @@ def encode_signals(
         raise ArgumentError(
             "this tower has no summary", field="summary", expected="a TinySignalTower, or summary=False"
         )
-    encode, width = (tower.summarise, tower.summary_dim) if summary else (tower, tower.embed_dim)  # type: ignore[attr-defined]
+    encode, width = (tower.summarise, tower.d_summary) if summary else (tower, tower.embed_dim)  # type: ignore[attr-defined]
     rate = tower.fs_hz if fs_hz is None else fs_hz
     home = next(module.parameters()).device
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -20,7 +20,7 @@ def distillation_loss(predicted: torch.Tensor, summary: torch.Tensor) -> torch.T
     **Source**: feature distillation as in FitNets (Romero et al., ICLR 2015, arXiv 1412.6550). *Differences*: the
     teacher sees the signal and the student its page; what is learnt is how the teacher's tokens are distributed over
     the recording (`TinySignalTower.summarise`), not where. Not part of ECG-Scan, in which page and signal meet in the
-    Gram loss alone: that compares pages with each other, 64 or 80 at a time, and needs long to tell small waves.
+    Gram loss alone.
 
     Args:
         predicted: `[batch, dim]`, finite.

@@ -15,9 +15,9 @@ from ecgscan_lab.types import Features
 def gather_features(features: Features) -> Features:
     """Join image, text and signal features of all processes, so that in-batch losses have all negatives.
 
-    Every process then computes the same loss over the same global batch. Reconstructions and logit scales stay as they
-    are: their losses are means over the local batch, and equal batches make the mean of means the global mean (unless
-    the share of samples that were not recorded differs between processes).
+    Every process then computes the same loss over the same global batch. Reconstructions, summaries and logit scales
+    stay as they are: their losses are means over the local batch, and equal batches make the mean of means the global
+    mean (unless the share of samples that were not recorded differs between processes).
 
     **Gradients**: what flows back is the gradient of the *sum* of all processes' losses, `world_size` times that of
     one. Distributed data parallel *averages* gradients over processes, which takes the factor out again: parameters

@@ -129,8 +129,8 @@ def objective(
         have a weight.
 
     Raises:
-        ArgumentError: a part refuses its input, the recorded signal is missing, hidden samples have a weight of their
-            own but `visible` is missing, or no part has a weight.
+        ArgumentError: a part refuses its input; the recorded signal, the statements or the summary that a part needs
+            are missing; hidden samples have a weight of their own but `visible` is missing; or no part has a weight.
 
     **Properties**: the total is the weighted sum of the parts; a part of weight zero contributes no gradient.
 
@@ -266,6 +266,6 @@ def _weighted_sum(terms: list[tuple[float, torch.Tensor]]) -> torch.Tensor:
         raise ArgumentError(
             "nothing to minimise: every part has weight zero",
             field="weights",
-            expected="alpha, theta or (with a decoder) beta above zero",
+            expected="alpha, theta, w_statement, w_distillation or (with a decoder) beta above zero",
         )
     return torch.stack(weighted).sum()

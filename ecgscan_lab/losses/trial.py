@@ -16,7 +16,7 @@ from ecgscan_lab.types import Features
 
 EMBEDDINGS = ("image", "text", "signal")
 MODALITIES = (*EMBEDDINGS, "reconstruction_mv")
-FIELDS = tuple(field.name for field in dataclasses.fields(Features) if not field.name.startswith("statement"))
+FIELDS = (*MODALITIES, "signal_mv", "logit_scale", "gram_logit_scale")
 
 
 class Broken(Exception):  # noqa: N818 - it reports a finding and is no fault of the caller

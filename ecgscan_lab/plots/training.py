@@ -80,7 +80,8 @@ def plot_history(
             axes.plot(
                 steps, values, color=BLUE, alpha=0.28, linewidth=0.9, gid=BACKDROP, label="train, each row logged"
             )
-            smooth = f"train, mean of {window} rows" if window > 1 else "train"
+            n = 2 * (window // 2) + 1
+            smooth = f"train, mean of {n} rows" if n > 1 else "train"
             axes.plot(steps, _running_mean(values, window), color=BLUE, linewidth=1.8, label=smooth)
             steps, values = _curve(rows, "val", name)
             if len(steps):

@@ -25,7 +25,7 @@ from ecgscan_lab.replicate import figures, judging
 from ecgscan_lab.replicate.stages import Made, Say, Stages, timed
 from ecgscan_lab.train.frozen_features import frozen_teacher, prepare_frozen
 from ecgscan_lab.train.loop import load_model, pretrain
-from ecgscan_lab.train.recipe import Recipe, recipe_differences
+from ecgscan_lab.train.recipe import Recipe, recipe_differences, with_defaults
 from ecgscan_lab.train.recipes import ptbxl_laptop
 from ecgscan_lab.train.run_folder import BEST, LAST, claimed
 from ecgscan_lab.types import Cohort
@@ -306,7 +306,7 @@ def _claim_for(folder: Path, wanted: Mapping[str, Any]) -> None:
         there = json.loads(path.read_text(encoding="utf-8"))
         same = {name: there[name] for name in wanted if name != "recipe"}
         lines = [f"{name} {same[name]} there, {wanted[name]} here" for name in same if same[name] != wanted[name]]
-        lines += [f"recipe.{line}" for line in recipe_differences(wanted["recipe"], there["recipe"])]
+        lines += [f"recipe.{line}" for line in recipe_differences(wanted["recipe"], with_defaults(there["recipe"]))]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _foreign(folder, f"cannot read {_IDENTITY}: {error!r}"[:200]) from error
     if lines:

@@ -25,10 +25,9 @@ from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.teacher import fit_teacher
 from ecgscan_lab.types import TrainingData
 
-_VERSION = 3
+_VERSION, _TINY_VERSION = 2, 3
 _AT_A_TIME = 4096
 _ARRAYS = ("signal", "text", "text_ids")
-_SUMMARY = "summary.npy"
 _TEACHER = "teacher.safetensors"
 
 
@@ -40,7 +39,7 @@ def prepare_frozen(
     seed: int = 0,
     say: Callable[[str], object] = lambda line: None,
 ) -> FrozenFeatures:
-    """Text and teacher features of every record, as memory maps of files.
+    """Text and teacher features of every record, as memory maps of files; the teacher's summary where it is learnt.
 
     A folder of the cache is named by a hash of data, towers and options; one that is there is used as it is, one that
     was interrupted is made again.
@@ -53,7 +52,8 @@ def prepare_frozen(
         say: told what is being done.
 
     Raises:
-        ArgumentError: unknown tower, or a teacher whose features are not `d_shared` wide.
+        ArgumentError: unknown tower, a teacher whose features are not `d_shared` wide, or distillation from a published
+            one, which has no summary.
         CheckpointError, FetchError, LicenceError, MissingExtraError: see the towers.
     """
     if recipe.signal_teacher != "tiny" and recipe.teacher_weights is None:
@@ -63,12 +63,22 @@ def prepare_frozen(
             expected="a file that encoders.teachers.convert_teacher wrote",
             fix=f"ecgscan-lab data show {recipe.signal_teacher} says where the weights are",
         )
+    distils = recipe.weights.w_distillation > 0
+    if distils and recipe.signal_teacher != "tiny":
+        raise ArgumentError(
+            f"{recipe.signal_teacher} tells its feature only, and no tokens",
+            field="w_distillation",
+            expected="0, or the tiny teacher",
+        )
     folder = Path(cache) / _key(data, recipe, seed)
     if not (folder / "facts.json").is_file():
         say(f"computing features of the frozen towers for {len(data):,} records")
         _make(folder, data, recipe, seed, say)
     try:
-        signal, text, ids = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS)
+        signal, text, ids, *summary = (
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in (*_ARRAYS, *(["summary"] if distils else []))
+        )
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"cached features cannot be read: {error}", file=folder, field="cache", fix="remove the folder"
@@ -81,8 +91,7 @@ def prepare_frozen(
         )
     say(f"features of the frozen towers: {folder}")
     said = make_statements(data, recipe, Path(cache) / "texts") if recipe.weights.w_statement > 0 else None
-    summary = _summary(folder, signal, data.indices("train")) if recipe.weights.w_distillation > 0 else None
-    return FrozenFeatures(signal, text, ids, said, summary)
+    return FrozenFeatures(signal, text, ids, said, *summary)
 
 
 def make_statements(data: TrainingData, recipe: Recipe, cache: Path) -> Statements:
@@ -156,7 +165,7 @@ def _make(folder: Path, data: TrainingData, recipe: Recipe, seed: int, say: Call
             if signal is None:
                 width = recipe.d_shared if tiny else rows.shape[1]
                 signal = _map(unfinished / "signal.npy", (len(data), width))
-                summary = _map(unfinished / _SUMMARY, (len(data), rows.shape[1])) if tiny else None
+                summary = _map(unfinished / "summary.npy", (len(data), rows.shape[1])) if tiny else None
             signal[start : start + len(rows)] = rows[:, : signal.shape[1]]
             if summary is not None:
                 summary[start : start + len(rows)] = rows
@@ -213,24 +222,12 @@ def _teacher(
     return lambda signals_mv: encode_signals(teacher, signals_mv, data.fs_hz, summary=recipe.signal_teacher == "tiny")
 
 
-def _summary(folder: Path, signal: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """The teacher's summary of every record; of a teacher without one, its feature in units of its spread."""
-    path = folder / _SUMMARY
-    if not path.is_file():
-        unfinished = path.with_name(f".unfinished-{path.name}")
-        made = _map(unfinished, signal.shape)
-        for start in range(0, len(signal), _AT_A_TIME):
-            made[start : start + _AT_A_TIME] = signal[start : start + _AT_A_TIME]
-        _standardise(made, train)
-        unfinished.rename(path)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
 def _standardise(rows: np.memmap, train: np.ndarray) -> None:
     """Subtract the training records' mean and divide by their standard deviation, in place."""
-    known = np.asarray(rows[train], dtype=np.float64)
-    mean, spread = known.mean(0), known.std(0)
-    spread[spread < 1e-6] = 1.0  # an entry that never varies stays at zero
+    pieces = [train[start : start + _AT_A_TIME] for start in range(0, len(train), _AT_A_TIME)]
+    mean = sum(rows[piece].sum(0, dtype=np.float64) for piece in pieces) / max(len(train), 1)
+    spread = np.sqrt(sum(((rows[piece] - mean) ** 2).sum(0) for piece in pieces) / max(len(train), 1))
+    spread = np.where(spread < 1e-6, 1.0, spread)  # an entry that never varies stays at zero
     for start in range(0, len(rows), _AT_A_TIME):
         rows[start : start + _AT_A_TIME] = (rows[start : start + _AT_A_TIME] - mean) / spread
     rows.flush()
@@ -252,7 +249,8 @@ def _facts(data: TrainingData, recipe: Recipe, seed: int) -> dict[str, Any]:
         if values[name] and (path := Path(values[name])).exists()
     }
     return {
-        "version": _VERSION, "data_sha256": data.data_sha256, "seed": seed, "files": stamps,
+        "version": _TINY_VERSION if recipe.signal_teacher == "tiny" else _VERSION, "files": stamps,
+        "data_sha256": data.data_sha256, "seed": seed,
         **{name: values[name] for name in names},
     }  # fmt: skip
 

@@ -252,6 +252,19 @@ class Recipe:
         return f"<table><caption>{title}</caption>{''.join(rows)}</table>"
 
 
+def with_defaults(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recipe as it was written down, with what it did not know yet at its default; another's as it is.
+
+    Example:
+        >>> with_defaults({"name": "old"})["weights"]["w_distillation"]
+        0.0
+    """
+    try:
+        return Recipe.from_dict(values).as_dict()
+    except (ArgumentError, TypeError):
+        return values
+
+
 def recipe_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """Fields in which two recipes differ, as "name: theirs, not ours"; the objective's weights one by one.
 

@@ -89,7 +89,10 @@ def put_statements(model: EcgScanModel, features: Features, statements: Statemen
 
 
 def _all_finite(features: Features) -> bool:
-    seen = (features.image, features.text, features.signal, features.reconstruction_mv)
+    seen = (
+        features.image, features.text, features.signal, features.reconstruction_mv, features.signal_summary,
+        features.predicted_summary,
+    )  # fmt: skip
     return all(bool(torch.isfinite(rows).all()) for rows in seen if rows is not None)
 
 

@@ -18,7 +18,7 @@ from ecgscan_lab.batch import FrozenFeatures
 from ecgscan_lab.errors import CheckpointError
 from ecgscan_lab.train.building import RUN_STATE, kept_tensors, put_tensors
 from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
-from ecgscan_lab.train.recipe import recipe_differences
+from ecgscan_lab.train.recipe import recipe_differences, with_defaults
 from ecgscan_lab.train.run_folder import BAD_BATCHES
 from ecgscan_lab.whole_files import write_whole
 
@@ -146,7 +146,7 @@ def refuse_other_run(path: Path, ours: Mapping[str, Any], theirs: Mapping[str, A
         CheckpointError: naming every difference.
     """
     here, there = ({**facts, "loss": facts.get("loss")} for facts in (ours, theirs))
-    found = recipe_differences(ours["recipe"], theirs.get("recipe", {}))
+    found = recipe_differences(ours["recipe"], with_defaults(theirs.get("recipe", {})))
     names = [*_IDENTITY, *(["world_size"] if ours["batch_norms"] else [])]
     for name in names:
         if here.get(name) != there.get(name):

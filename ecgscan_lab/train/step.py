@@ -14,6 +14,7 @@ from torch import nn
 from ecgscan_lab.batch import Fed, FrozenFeatures
 from ecgscan_lab.encoders.decoder import query_mask
 from ecgscan_lab.encoders.model import EcgScanModel
+from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.train.accumulate import Score, backward, seeded
 from ecgscan_lab.train.building import base_sha256, build_model
 from ecgscan_lab.train.compiled import compile_blocks
@@ -88,9 +89,7 @@ def make_learner(
 ) -> Learner:
     """Model, optimiser and score of a recipe, with first weights from `seed`, the same in all processes."""
     precision = pick_precision(processes.device, recipe.precision)
-    d_summary = None
-    if recipe.weights.w_distillation > 0 and frozen.signal_summary is not None:
-        d_summary = frozen.signal_summary.shape[1]
+    d_summary = None if loss is not None else summary_size(recipe, frozen)
     model = build_model(recipe, frozen.text.shape[1], data.n_samples, seed, d_summary).to(processes.device)
     model.to(memory_format=torch.channels_last)  # convolutions: an eighth faster on a CPU
     processes.share_first(model.state_dict().values())
@@ -125,6 +124,24 @@ def make_learner(
         facts,
         statement_tensors(frozen.statements, processes.device),
     )
+
+
+def summary_size(recipe: Recipe, frozen: FrozenFeatures) -> int | None:
+    """Numbers of the teacher's summary that the model has to predict; None where it predicts none.
+
+    Raises:
+        ArgumentError: the recipe distils, and the features hold no summary.
+    """
+    if recipe.weights.w_distillation == 0:
+        return None
+    if frozen.signal_summary is None:
+        raise ArgumentError(
+            "the distillation loss has a weight, but the features hold no summary of the signal",
+            field="signal_summary",
+            expected="FrozenFeatures(signal_summary=...), as train.frozen_features.prepare_frozen gives",
+            fix="prepare them with this recipe, or train with w_distillation=0",
+        )
+    return int(frozen.signal_summary.shape[1])
 
 
 def take_training_step(learner: Learner, fed: Fed, *, exact_times: bool = False) -> Taken:

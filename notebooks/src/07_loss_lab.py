@@ -53,7 +53,7 @@ import pandas as pd
 from ecgscan_lab.losses.trial import draw_features
 
 features = draw_features(seed, batch=6, dim=8)
-sizes = {name: [list(getattr(value, "shape", ()))] for name, value in vars(features).items()}
+sizes = {name: [list(getattr(value, "shape", ()))] for name, value in vars(features).items() if value is not None}
 pd.DataFrame(sizes, index=["shape"]).T
 
 # %% [markdown]

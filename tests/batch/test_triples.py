@@ -79,7 +79,8 @@ def test_a_plan_alone_or_a_size_alone_says_how_pages_look(cohort):
 @pytest.mark.parametrize("parts", [1, 2, 3, 5])
 def test_parts_put_together_again_are_the_batch(cohort, rng, parts):
     said = Statements(("a",), np.ones((1, 3)), rng.integers(0, 2, (6, 1)), np.zeros(1), np.ones(1))
-    frozen = FrozenFeatures(rng.normal(size=(6, 4)), rng.normal(size=(6, 3)), np.array([0, 1, 0, 2, 2, 3]), said)
+    texts, summary = np.array([0, 1, 0, 2, 2, 3]), np.arange(12.0).reshape(6, 2)
+    frozen = FrozenFeatures(rng.normal(size=(6, 4)), rng.normal(size=(6, 3)), texts, said, summary)
     batch = make_batch(cohort, frozen, np.array([5, 0, 2, 3, 1]), PagePlan(SIZE), seed=1)
     pieces = split_batch(batch, parts)
     assert [len(piece) for piece in pieces] == sorted((len(piece) for piece in pieces), reverse=True)
@@ -89,6 +90,7 @@ def test_parts_put_together_again_are_the_batch(cohort, rng, parts):
         assert torch.equal(torch.cat(cut), whole)
         assert cut[0].data_ptr() == whole.data_ptr(), "nothing is copied"
     assert batch.text_ids.tolist() == [3, 0, 0, 2, 1]
+    assert batch.signal_summary[:, 0].tolist() == [10, 0, 4, 6, 2]
     assert batch.visible.shape == batch.signals_mv.shape
 
 

@@ -44,8 +44,8 @@ def test_eight_samples_are_one_token(tower, n_samples, n_tokens):
 def test_the_summary_is_the_feature_and_three_moments_of_the_tokens(tower, signals_mv):
     with torch.no_grad():
         summary, tokens = tower.summarise(signals_mv), tower.tokens(signals_mv)
-        assert summary.shape == (3, tower.summary_dim)
-        assert tower.summary_dim == 8 + 3 * 16
+        assert summary.shape == (3, tower.d_summary)
+        assert tower.d_summary == 8 + 3 * 16
         assert torch.equal(summary[:, :8], tower(signals_mv))
         mean, largest, spread = summary[:, 8:].split(16, dim=1)
     values = tokens.numpy()

@@ -118,6 +118,15 @@ def test_a_bad_record_in_the_features_is_found(cohort, frozen, short, tmp_path):
     assert all(int(record) in line["positions"] for line in lines)
 
 
+def test_a_bad_record_in_the_summary_is_a_bad_step_too(cohort, frozen, short, tmp_path):
+    summary = np.ones((len(cohort), 3), np.float32)
+    summary[cohort.indices("train")[0]] = np.nan
+    weights = dataclasses.replace(short.weights, w_distillation=1.0)
+    once = dataclasses.replace(short, steps=5, validations=1, weights=weights)
+    pretrain(cohort, dataclasses.replace(frozen, signal_summary=summary), once, tmp_path, seed=0)
+    assert (tmp_path / "bad_batches.jsonl").read_text().splitlines()
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -11,11 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from ecgscan_lab.batch import FrozenFeatures
-from ecgscan_lab.errors import CheckpointError, EcgScanLabError
+from ecgscan_lab.errors import ArgumentError, CheckpointError, EcgScanLabError
 from ecgscan_lab.train import loop
 from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 from ecgscan_lab.train.loop import Pretrained, load_model, pretrain
@@ -173,12 +174,13 @@ def test_a_run_that_begins_anew_forgets_the_one_before(cohort, frozen, short, tm
         (lambda r, c, f: (r, dataclasses.replace(c, data_sha256="0" * 64), f, 0), "data_sha256"),
         (lambda r, c, f: (r, c, FrozenFeatures(f.signal + 1, f.text, f.text_ids), 0), "features_sha256"),
         (lambda r, c, f: (r, c, FrozenFeatures(f.signal, f.text, f.text_ids + 1), 0), "features_sha256"),
+        (lambda r, c, f: (r, c, dataclasses.replace(f, signal_summary=f.signal), 0), "features_sha256"),
         (
             lambda r, c, f: (dataclasses.replace(r, weights=dataclasses.replace(r.weights, theta=0.2)), c, f, 0),
             "weights.theta: 0.05 there, 0.2 here",
         ),
     ],
-    ids=["lr", "lora", "seed", "data", "signal", "text", "weights"],
+    ids=["lr", "lora", "seed", "data", "signal", "text", "summary", "weights"],
 )
 def test_another_run_is_refused_by_name(whole, cohort, frozen, short, change, named):
     folder, before = whole[0], (whole[0] / "last.safetensors").read_bytes()
@@ -187,6 +189,36 @@ def test_another_run_is_refused_by_name(whole, cohort, frozen, short, change, na
         pretrain(data, features, recipe, folder, seed=seed, resume=True)
     assert named in str(caught.value)
     assert (folder / "last.safetensors").read_bytes() == before
+
+
+def test_a_run_written_before_a_field_was_known_goes_on(whole):
+    from ecgscan_lab.train.state import refuse_other_run
+
+    facts = load_checkpoint(whole[0] / "last.safetensors")[1]
+    weights = {name: value for name, value in facts["recipe"]["weights"].items() if name != "w_distillation"}
+    refuse_other_run(whole[0], facts, {**facts, "recipe": {**facts["recipe"], "weights": weights}})
+    other = {**facts["recipe"], "weights": {**weights, "colour": "red"}}
+    with pytest.raises(CheckpointError, match="colour"):
+        refuse_other_run(whole[0], facts, {**facts, "recipe": other})
+
+
+def test_a_distilled_run_that_was_stopped_ends_where_it_would_have(cohort, frozen, short, tmp_path):
+    summary = np.random.default_rng(2).normal(size=(len(cohort), 5)).astype(np.float32)
+    features = dataclasses.replace(frozen, signal_summary=summary)
+    recipe = dataclasses.replace(short, weights=dataclasses.replace(short.weights, w_distillation=1.0))
+    whole = pretrain(cohort, features, recipe, tmp_path / "whole", seed=0).model
+    with pytest.raises(StopError):
+        pretrain(cohort, features, recipe, tmp_path / "parts", seed=0, on_step=stop_at(3, "val", StopError()))
+    again = pretrain(cohort, features, recipe, tmp_path / "parts", seed=0, resume=True).model
+    assert torch.equal(whole.predict_summary.weight, again.predict_summary.weight)
+
+
+def test_distillation_without_a_summary_is_refused_before_anything_is_removed(cohort, frozen, short, tmp_path):
+    recipe = dataclasses.replace(short, weights=dataclasses.replace(short.weights, w_distillation=1.0))
+    (tmp_path / "best.safetensors").write_bytes(b"an earlier run")
+    with pytest.raises(ArgumentError, match="no summary"):
+        pretrain(cohort, frozen, recipe, tmp_path, seed=0)
+    assert (tmp_path / "best.safetensors").exists()
 
 
 def test_every_difference_is_named_at_once(whole, cohort, frozen, short):

@@ -53,15 +53,16 @@ def test_they_tell_synthetic_diagnoses_apart_far_better_than_random_weights(ship
 
 def test_a_shrunk_checkpoint_gives_nearly_the_same_embeddings_and_leaves_the_run_behind(tmp_path):
     recipe = Recipe("small", size=(48, 112), tower_width=4, d_shared=16, decoder_dim=16, decoder_layers=1)
-    model = build_model(recipe, 8, 1000, 0).eval()
-    facts = {"recipe": recipe.as_dict(), "seed": 0, "d_text": 8, "n_samples": 1000, "run": {"step": 3}}
-    only_training = {"run/moment": torch.ones(3), "predict_summary.weight": torch.ones(5, 64)}
-    tensors = {**model.state_dict(), **only_training}
+    model = build_model(recipe, 8, 1000, 0, d_summary=5).eval()
+    facts = {"recipe": recipe.as_dict(), "seed": 0, "d_text": 8, "n_samples": 1000, "d_summary": 5, "run": {"step": 3}}
+    tensors = {**model.state_dict(), "run/moment": torch.ones(3)}
     whole = save_checkpoint(tmp_path / "whole.safetensors", tensors, facts)
     small = shrink_checkpoint(whole, tmp_path / "small.safetensors")
     assert small.stat().st_size < 0.7 * whole.stat().st_size
     again, kept = load_model(small)
     assert kept["d_summary"] is None
+    assert again.predict_summary is None, "only training needs it"
+    assert load_model(whole)[0].predict_summary.out_features == 5
     images = torch.randint(0, 256, (3, 3, 48, 112), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before, after = model.image_embeddings(images), again.image_embeddings(images)

@@ -11,7 +11,7 @@ import torch
 from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.encoders.signal import TinySignalTower
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.train import teacher
+from ecgscan_lab.train import frozen_features, teacher
 from ecgscan_lab.train.recipes import Recipe
 from ecgscan_lab.train.teacher import encode_signals, fit_teacher
 from ecgscan_lab.types import Cohort, History
@@ -132,6 +132,33 @@ def test_encoding_in_batches_is_encoding(cohort, fitted):
     with torch.no_grad():
         direct = tower(torch.from_numpy(cohort.signals_mv)).numpy()
     assert np.allclose(features, direct, atol=1e-5)
+
+
+def test_summaries_are_encoded_in_batches_too_and_asked_of_the_tiny_tower_alone(cohort, fitted):
+    tower, _ = fitted
+    summary = encode_signals(tower, cohort.signals_mv, batch_size=25, summary=True)
+    assert summary.shape == (60, tower.d_summary)
+    with torch.no_grad():
+        assert np.allclose(summary, tower.summarise(torch.from_numpy(cohort.signals_mv)).numpy(), atol=1e-5)
+
+    class Other(torch.nn.Module):
+        fs_hz, embed_dim = 100.0, 4
+
+    with pytest.raises(ArgumentError, match="no summary"):
+        encode_signals(Other(), cohort.signals_mv, summary=True)
+
+
+def test_entries_are_in_units_of_their_spread_over_the_training_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(frozen_features, "_AT_A_TIME", 7)
+    rows = np.random.default_rng(0).normal(3.0, 5.0, (40, 4)).astype(np.float32)
+    rows[:, 2] = 8.0
+    mapped = np.lib.format.open_memmap(tmp_path / "rows.npy", mode="w+", dtype=np.float32, shape=rows.shape)
+    mapped[:], train = rows, np.arange(0, 40, 2)
+    frozen_features._standardise(mapped, train)
+    varies = [0, 1, 3]
+    expected = (rows - rows[train].mean(0)) / rows[train].std(0).clip(1e-3)
+    assert np.allclose(mapped[:, varies], expected[:, varies], atol=1e-4)
+    assert not mapped[:, 2].any()
 
 
 def test_a_cohort_without_training_records_is_refused(cohort, text_features):
