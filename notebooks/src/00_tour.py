@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | `quick`: 4 to 6 minutes and about 1.5 GB on two cores; `smoke`: half a minute |
+# | **Time and memory** | `quick`: 4 to 6 minutes on two cores, 1.2 GB (1.5 with a CUDA build of torch); `smoke`: half a minute |
 # | **You will learn to** | *draw* an ECG page from a recording, *align* pages with signals and reports, *judge* what the image encoder learned |
 # | **You need** | Python, a little deep learning; no GPU, no download, no cardiology |
 #

@@ -15,11 +15,12 @@ from ecgscan_lab.errors import TrainingError
 from ecgscan_lab.train.processes import Processes, join_processes
 
 RUN = """
-import json, os, sys
+import dataclasses, json, os, sys
 import torch
 sys.path[:0] = sys.argv[3:]
 from conftest import TINY, stand_ins
 from ecgscan_lab.data.synthetic import synthetic_cohort
+from ecgscan_lab.losses.objective import Weights
 from ecgscan_lab.train import loop, processes, step
 from ecgscan_lab.train.loop import pretrain
 from ecgscan_lab.train.recipes import Recipe
@@ -28,10 +29,12 @@ kind, out = sys.argv[1], sys.argv[2]
 told = processes.join_processes(int(os.environ.get("WORLD_SIZE", "1")))
 options = {"steps": 50, "validations": 5, "image_tower": "timm:test_vit", "tower_size": (48, 112), "lr": 1e-3}
 if kind == "parts":
-    options |= {"micro_batch": 2, "weight_average": 0.9, "multi_positive": True}
+    options |= {"micro_batch": 2, "weight_average": 0.9, "multi_positive": True, "weights": Weights(w_distillation=0.5)}
 loop.LOG_EVERY = 1
 cohort = synthetic_cohort(60, seed=0)
 frozen = stand_ins(cohort)
+if kind == "parts":
+    frozen = dataclasses.replace(frozen, signal_summary=frozen.signal)
 if kind == "bad":
     options["max_bad_steps"] = 3
     frozen.text[cohort.indices("train")[0]] = float("nan")
