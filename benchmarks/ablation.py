@@ -6,7 +6,7 @@
 
 Every row trains the tower and schedule of `ptbxl_laptop` on clean pages, from the same first weights on the same
 batches: the rows of a seed learn side by side, so that a page is drawn once for all of them. What comes after the last
-step is judged on fold 9, by linear probes and by prompts. A row adds one thing to the row above it. Differences are
+step is judged on fold 9, by linear probes and by prompts. A row changes one thing of the row above it. Differences are
 paired over seeds and resampled patients (`evaluate.paired.seed_interval`).
 """
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from html import escape
 from typing import Any
 
-from ecgscan_lab.errors import MissingExtraError
 from ecgscan_lab.nb.quizzes.question import Question, Verdict
 from ecgscan_lab.nb.quizzes.registry import answer_quiz, questions_of
-from ecgscan_lab.nb.widgets import live_front_end
+from ecgscan_lab.nb.widgets import live_front_end, need_ipywidgets
 
 _COLOURS = {"right": "#009E73", "not right": "#D55E00"}
 _HEADINGS = {"right": "Right.", "not right": "Not right."}
@@ -33,7 +31,7 @@ class QuizPanel:
     """
 
     def __init__(self, question: Question) -> None:
-        ipywidgets = _ipywidgets()
+        ipywidgets = need_ipywidgets()
         self._question_id = question.id
         self.buttons = ipywidgets.RadioButtons(
             options=list(question.letters),
@@ -107,10 +105,3 @@ def _show_text(question: Question) -> None:
     from IPython.display import display
 
     display({"text/markdown": question_markdown(question), "text/plain": question_text(question)}, raw=True)
-
-
-def _ipywidgets() -> Any:
-    try:
-        return importlib.import_module("ipywidgets")
-    except ImportError as error:
-        raise MissingExtraError("radio buttons need ipywidgets", fix='pip install "ecgscan-lab[notebooks]"') from error
