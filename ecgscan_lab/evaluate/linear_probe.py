@@ -28,7 +28,7 @@ __all__ = ["C_GRID", "PROTOCOLS", "ProbeResult", "checked_class_names", "linear_
 
 PROTOCOLS = ("sound", "paper", "merl")
 
-C_GRID = (0.0003, 0.001, 0.01, 0.1, 1.0)
+C_GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
 
 
 @dataclass(frozen=True)

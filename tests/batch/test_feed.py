@@ -66,7 +66,8 @@ def cohort():
 def frozen():
     rng = np.random.default_rng(0)
     said = Statements(("a", "b"), np.eye(2, 3), rng.integers(0, 2, (N, 2)), np.zeros(2), np.ones(2))
-    return FrozenFeatures(rng.normal(size=(N, 4)), rng.normal(size=(N, 3)), np.arange(N) // 2, said)
+    signal, text, summary = (rng.normal(size=(N, width)) for width in (4, 3, 5))
+    return FrozenFeatures(signal, text, np.arange(N) // 2, said, summary)
 
 
 @pytest.fixture
