@@ -51,8 +51,11 @@ def run_read(args: argparse.Namespace, say: Say) -> int:
         EcgScanLabError: the reference or the checkpoint cannot be loaded; or a file cannot be written.
     """
     from ecgscan_lab.evaluate.findings import read_paper_ecg
+    from ecgscan_lab.evaluate.picture_files import decode_picture, read_file
 
     _check_names(args)
+    for picture in () if args.skip_bad else args.input:  # before the reference, which takes half a minute
+        decode_picture(read_file(picture), picture)
     say(f"embedding the reference: {args.reference}")
     reference = _reference(args)
     told, n_bad = [], 0

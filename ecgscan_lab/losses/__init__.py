@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from ecgscan_lab.losses.checks import LossReport, check_loss
 from ecgscan_lab.losses.contrastive import contrastive_loss, report_targets, smoothed_floor
+from ecgscan_lab.losses.distillation import distillation_loss
 from ecgscan_lab.losses.gather import gather_features
 from ecgscan_lab.losses.gram import gram_loss, gram_volume
 from ecgscan_lab.losses.lead_consistency import rule_loss, violation_loss
@@ -35,6 +36,7 @@ from ecgscan_lab.losses.reconstruction import mse_loss, visibility_weights
 from ecgscan_lab.losses.redundancy import barlow_twins_loss, vicreg_loss
 from ecgscan_lab.losses.registry import LOSSES, FeatureLoss, as_feature_loss
 from ecgscan_lab.losses.siglip import siglip_loss
+from ecgscan_lab.losses.statements import statement_loss
 from ecgscan_lab.losses.symile import symile_loss
 from ecgscan_lab.losses.triangle import triangle_area, triangle_loss
 from ecgscan_lab.losses.waveform import correlation_loss, spectral_loss
@@ -50,6 +52,7 @@ __all__ = [
     "check_loss",
     "contrastive_loss",
     "correlation_loss",
+    "distillation_loss",
     "gather_features",
     "gram_loss",
     "gram_volume",
@@ -62,6 +65,7 @@ __all__ = [
     "siglip_loss",
     "smoothed_floor",
     "spectral_loss",
+    "statement_loss",
     "symile_loss",
     "triangle_area",
     "triangle_loss",

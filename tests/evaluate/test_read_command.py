@@ -11,6 +11,7 @@ from PIL import Image
 
 from ecgscan_lab import LEADS, draw_page, synthetic_records
 from ecgscan_lab.cli import main
+from ecgscan_lab.evaluate import read_command
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,13 @@ def test_two_pictures_of_one_name_are_refused_before_anything_is_read(tmp_path, 
     assert main(["read", "a/x.png", "b/x.jpg", "--leads", str(tmp_path / "leads")]) == 2
     assert "would go into one file" in capsys.readouterr().err
     assert not (tmp_path / "leads").exists()
+
+
+def test_a_file_that_is_no_picture_is_refused_before_the_reference_is_embedded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(read_command, "_reference", lambda args: pytest.fail("embedded"))
+    (tmp_path / "note.png").write_text("no picture")
+    assert main(["read", str(tmp_path / "note.png")]) == 2
+    assert "note.png" in capsys.readouterr().err
 
 
 def test_a_reference_without_test_records_is_refused(photograph, tmp_path, capsys):
