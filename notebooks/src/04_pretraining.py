@@ -463,7 +463,7 @@ pd.DataFrame(rows).T.round(3)
 # costs as well. Last column: **a loss of 0.76 at a batch of 80 is not a failure** but nearly the best there is, and a larger
 # batch has a higher floor *and* a higher start. Compare runs only by what lies above their floors.
 #
-# **A starved device.** Each batch now comes from a disk that takes 0.6 s:
+# **A starved device.** Each batch now comes from a disk that takes 0.3 s:
 
 # %%
 import time
@@ -477,7 +477,7 @@ class SlowDisk:
         return getattr(self.records, name)
 
     def read_signals_mv(self, indices):
-        time.sleep(0.6)
+        time.sleep(0.3)
         return self.records.read_signals_mv(indices)
 
 

@@ -333,7 +333,7 @@ answers = {f'"{prompt}"': found_by(prompt) for prompt in ("normal ecg", "not a n
 show(plot_per_class(answers, "Sentences and their opposites"))
 
 # %% [markdown]
-# A text tower that understood would mirror the bars of a sentence at 50 when it is negated. A small one reads words more than
+# A text tower that understood would mirror the dots of a sentence at 50 when it is negated. A small one reads words more than
 # negations. So a prompt is a choice, as an epoch is: whoever tries prompts on the test set until the number is good is fooled
 # in the way of section 4.
 #
