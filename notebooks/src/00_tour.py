@@ -19,6 +19,7 @@
 # | **Time and memory** | `quick`: 4 to 6 minutes on two cores, 1.2 GB (1.5 with a CUDA build of torch); `smoke`: half a minute |
 # | **You will learn to** | *draw* an ECG page from a recording, *align* pages with signals and reports, *judge* what the image encoder learned |
 # | **You need** | Python, a little deep learning; no GPU, no download, no cardiology |
+# | **The code** | the objective, Eq. 8-9: [objective.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/losses/objective.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/losses/test_objective.py); the loop: [loop.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/train/loop.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/train/test_loop.py) |
 #
 # ECG-Scan (arXiv 2604.01526) trains an image encoder on pages, signals and reports. The tour walks through all of it once;
 # notebooks 01 to 08 take the parts to pieces. Equation numbers are the paper's.

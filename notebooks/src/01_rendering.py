@@ -19,6 +19,7 @@
 # | **Time and memory** | about a minute to run and about 1.2 GB; half an hour to work through |
 # | **You will learn to** | *place* a millivolt on paper, *cover* a pixel with ink, *follow* a trace through folds and photographs |
 # | **You need** | Python and NumPy, for section 6 a little PyTorch; no GPU, no download, no cardiology |
+# | **The code** | the page: [page.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/render/page.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/render/test_page.py) |
 #
 # ECG-Scan (arXiv 2604.01526) learns from pages that are drawn from signals while it trains. This notebook draws them.
 

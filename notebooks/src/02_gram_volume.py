@@ -19,6 +19,7 @@
 # | **Time and memory** | under a minute to run and about 0.9 GB; an hour to work through |
 # | **You will learn to** | *turn* three vectors and read their volume, *find* where the published formula fails, *choose* a cure |
 # | **You need** | dot products, gradients, a little PyTorch; no data, no GPU, no cardiology |
+# | **The code** | Eq. 2-4: [gram.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/losses/gram.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/losses/test_gram.py) |
 #
 # An ECG page, its signal and its report describe one heartbeat, so their embeddings should point the same way. ECG-Scan
 # (arXiv 2604.01526) asks for that with a volume, after GRAM (arXiv 2412.11959). Equation numbers below are ECG-Scan's.

@@ -19,6 +19,7 @@
 # | **Time and memory** | under a minute to run and about 1.1 GB; an hour to work through |
 # | **You will learn to** | *project* leads onto the laws, *measure* what a loss can and cannot mend, *diagnose* recordings whose leads were mixed up |
 # | **You need** | matrices, gradients, a little PyTorch; no GPU, no download, no cardiology |
+# | **The code** | Eq. 6-7: [lead_consistency.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/losses/lead_consistency.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/losses/test_lead_consistency.py); the laws: [laws.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/leads/laws.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/leads/test_laws.py) |
 #
 # ECG-Scan (arXiv 2604.01526) decodes twelve leads from a page and holds six of them, the limb leads, to laws. Equation
 # numbers are the paper's.

@@ -19,6 +19,7 @@
 # | **Time and memory** | `quick`: two to three minutes and about 1.3 GB; `smoke`: half a minute; an hour to work through |
 # | **You will learn to** | *probe* an encoder with few labels, *doubt* a number that has seen its test set, *read* an interval |
 # | **You need** | logistic regression, a little NumPy; no GPU, no download, no cardiology |
+# | **The code** | the probe: [linear_probe.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/evaluate/linear_probe.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/evaluate/test_linear_probe.py); zero-shot: [zero_shot.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/evaluate/zero_shot.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/evaluate/test_zero_shot.py) |
 #
 # ECG-Scan (arXiv 2604.01526, section 5) judges its image tower frozen: by a linear probe with 1, 10 and 100 % of the labels,
 # and by prompts (sentences that name a class) without any. Both end in one number, the macro AUROC. This notebook takes it apart.

@@ -19,6 +19,7 @@
 # | **Time and memory** | `quick`: one to three minutes and about 1.3 GB, much of it UMAP compiling itself; `smoke`: half a minute |
 # | **You will learn to** | *map* a space of embeddings, *measure* what the picture kept, *ask* which ink moved a decision |
 # | **You need** | cosines, an idea of an embedding; no GPU, no download, no cardiology |
+# | **The code** | neighbours: [neighbours.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/evaluate/neighbours.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/evaluate/test_neighbours.py); saliency: [saliency.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/evaluate/saliency.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/evaluate/test_saliency.py) |
 #
 # ECG-Scan (arXiv 2604.01526) shows its space as a t-SNE picture, Figure 4: tight clusters, well apart. Such a picture
 # persuades. This notebook draws it for weights that come with the package, and asks what may be read from it.

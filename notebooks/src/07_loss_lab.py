@@ -19,6 +19,7 @@
 # | **Time and memory** | `quick`: 3 to 5 minutes and about 1.4 GB on two cores, the first time; `smoke`: half a minute; an hour to work through |
 # | **You will learn to** | *write* a loss in five lines, *check* it before it costs you a night, *compare* it fairly with others |
 # | **You need** | notebook 02 or its take-aways, a little PyTorch; no GPU, no download, no cardiology |
+# | **The code** | every loss by name: [registry.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/losses/registry.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/losses/test_registry.py); Eq. 1: [contrastive.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/losses/contrastive.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/losses/test_contrastive.py) |
 #
 # ECG-Scan (arXiv 2604.01526) aligns page, signal and report by a contrastive loss (Eq. 1) and a volume (Eq. 2-4). You may
 # have a better idea. This notebook takes it from five lines to a table that says what it changed, and what it did not.

@@ -19,6 +19,7 @@
 # | **Time and memory** | about half a minute of one slow core, less than 1.2 GB |
 # | **You will learn to** | *find* a page on a photograph, *read* its leads back, *abstain* where a finding cannot be told |
 # | **You need** | notebooks 01 and 05; no GPU, no download |
+# | **The code** | findings: [findings.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/evaluate/findings.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/evaluate/test_findings.py); reading a photograph: [photographed.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/render/reading/photographed.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/render/test_photographed.py) |
 #
 # **Not for clinical use.** A score below is a lesson in doubt, never a diagnosis.
 

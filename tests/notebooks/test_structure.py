@@ -65,6 +65,17 @@ def test_it_opens_with_its_question_badges_cost_and_aims_and_ends_with_limits(pa
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_its_code_and_its_tests_are_a_click_away(path):
+    root = Path(__file__).parents[2]
+    opening = read_notebook(path).cells[0].source
+    (line,) = [line for line in opening.splitlines() if line.startswith("| **The code** |")]
+    files = re.findall(r"\]\(https://github\.com/ecgscan-lab/ecgscan_lab/blob/main/([^)]+)\)", line)
+    assert any(name.startswith("ecgscan_lab/") for name in files)
+    assert any(name.startswith("tests/") for name in files)
+    assert [name for name in files if not (root / name).is_file()] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_set_up_comes_first_then_the_parameters(path):
     code = [cell for cell in read(path) if cell.cell_type == "code"]
     assert "setup_notebook(" in code[0].source
