@@ -45,8 +45,8 @@ def encode_signals(
             map stays on disk but for the batch at hand.
         fs_hz: sampling rate of the signals; None says that it is the tower's.
         batch_size: records at a time; None is 128, or 16 for a teacher.
-        summary: what `tower.summarise` gives in place of the feature; a `TinySignalTower` has it.
         on_batch: called after each batch with (records done, records in all).
+        summary: what `tower.summarise` gives in place of the feature; a `TinySignalTower` has it.
 
     Returns:
         float32 `[record, embed_dim]`, or `[record, d_summary]`.

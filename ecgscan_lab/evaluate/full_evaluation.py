@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +32,7 @@ from ecgscan_lab.evaluate.rivals import SideBySide, fresh_weights
 from ecgscan_lab.evaluate.zero_shot import ZeroShotResult
 from ecgscan_lab.train.loop import load_model
 from ecgscan_lab.types import Cohort
-from ecgscan_lab.whole_files import write_whole
+from ecgscan_lab.whole_files import write_json
 
 ENCODER, RANDOM = "encoder", "random-init"
 
@@ -191,8 +190,7 @@ def evaluate_encoders(
         tuple(notes), table, beside,
     )  # fmt: skip
     if out is not None:
-        text = json.dumps(found.as_dict(), indent=2, allow_nan=False)
-        write_whole(Path(out) / "evaluation.json", f"{text}\n".encode())
+        write_json(Path(out) / "evaluation.json", found.as_dict())
     return found
 
 

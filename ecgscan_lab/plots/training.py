@@ -70,6 +70,8 @@ def plot_history(
             field="parts" if unknown else "history",
             expected=f"one of {', '.join(logged)}" if logged else "at least one row with a step, a split and a number",
         )
+    n_averaged = 2 * (window // 2) + 1
+    smooth = f"train, mean of up to {n_averaged} rows" if n_averaged > 1 else "train"
     columns = min(len(names), _COLUMNS)
     n_rows = math.ceil(len(names) / columns)
     with style():
@@ -80,8 +82,6 @@ def plot_history(
             axes.plot(
                 steps, values, color=BLUE, alpha=0.28, linewidth=0.9, gid=BACKDROP, label="train, each row logged"
             )
-            n = 2 * (window // 2) + 1
-            smooth = f"train, mean of {n} rows" if n > 1 else "train"
             axes.plot(steps, _running_mean(values, window), color=BLUE, linewidth=1.8, label=smooth)
             steps, values = _curve(rows, "val", name)
             if len(steps):

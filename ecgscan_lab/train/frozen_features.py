@@ -206,7 +206,7 @@ def make_text_tower(recipe: Recipe) -> Any:
 def _teacher(
     data: TrainingData, text: np.ndarray, recipe: Recipe, seed: int, say: Callable[[str], object], folder: Path
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Signals in mV -> features of the teacher; one that is trained here is kept in the folder."""
+    """Signals in mV -> features of the teacher; one trained here is kept in the folder, and gives its summary."""
     if recipe.signal_teacher == "tiny":
         say(f"training the tiny signal teacher for {recipe.teacher_steps} steps")
 

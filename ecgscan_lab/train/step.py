@@ -89,7 +89,7 @@ def make_learner(
 ) -> Learner:
     """Model, optimiser and score of a recipe, with first weights from `seed`, the same in all processes."""
     precision = pick_precision(processes.device, recipe.precision)
-    d_summary = None if loss is not None else summary_size(recipe, frozen)
+    d_summary = None if loss is not None else _summary_size(recipe, frozen)
     model = build_model(recipe, frozen.text.shape[1], data.n_samples, seed, d_summary).to(processes.device)
     model.to(memory_format=torch.channels_last)  # convolutions: an eighth faster on a CPU
     processes.share_first(model.state_dict().values())
@@ -126,7 +126,7 @@ def make_learner(
     )
 
 
-def summary_size(recipe: Recipe, frozen: FrozenFeatures) -> int | None:
+def _summary_size(recipe: Recipe, frozen: FrozenFeatures) -> int | None:
     """Numbers of the teacher's summary that the model has to predict; None where it predicts none.
 
     Raises:

@@ -51,6 +51,8 @@ def test_quick_makes_up_for_few_records_with_smaller_steps_and_other_moments_of_
     assert few == recipe_for("quick", 10)
     assert few.steps > more.steps
     assert few.batch_size < more.batch_size
+    assert few.steps * few.batch_size == 9_600
+    assert more.steps * more.batch_size == 16_000
     assert few.time_shift
     assert few.size == more.size
 
