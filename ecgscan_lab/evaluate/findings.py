@@ -5,7 +5,7 @@ Not for clinical use: nothing here has been validated on patients.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -155,9 +155,19 @@ class PaperReading:
         ]  # fmt: skip
 
     def __str__(self) -> str:
-        said = [f"  {f.name}: {f.verdict} ({f.score:.3f}, views {f.low:.3f} to {f.high:.3f})" for f in self.findings]
+        said = [
+            f"  {f.name}: {f.verdict} (score {f.score:.3f}, views {f.low:.3f} to {f.high:.3f}, p {f.p_absent:.3f})"
+            for f in self.findings
+        ]
+        ink = np.mean(list(self.read.share_read.values()))
+        seen = [
+            f"  like the reference: p {self.p_familiar:.3f}; like its normal pages: p {self.p_normal:.3f}",
+            f"  page: confidence {self.fit.confidence:.2f} of 1, ink in {100 * ink:.0f} % of the places of its leads",
+            f"  lead doctor: {self.diagnosis.verdict}",
+            *(f"    {f.severity}: {f.sentence}" for f in self.diagnosis.findings),
+        ]
         warned = [f"  warning: {text}" for text in self.warnings if text != _CLINICAL]
-        return "\n".join([_CLINICAL, *said, *warned])
+        return "\n".join([_CLINICAL, *said, *seen, *warned])
 
 
 def reference_pages(
@@ -255,7 +265,7 @@ def read_paper_ecg(
     picture: np.ndarray | str | PathLike[str],
     checkpoint: str | PathLike[str] | None = None,
     *,
-    reference: Reference | None = None,
+    reference: Reference | Callable[[], Reference] | None = None,
     page: PageSpec | None = None,
     alpha: float = 0.1,
     n_views: int = 16,
@@ -269,7 +279,8 @@ def read_paper_ecg(
     Args:
         picture: uint8 `[height, width, 3]` RGB, or a PNG, JPEG, TIFF or PDF file.
         checkpoint: a checkpoint of `pretrain`; None takes the shipped one.
-        reference: from `reference_pages`, which is then not made anew; its model counts.
+        reference: from `reference_pages`, which is then not made anew; its model counts. A function that makes it is
+            called once the page has been read: a picture without a page is refused before.
         page: what is printed, when known.
         alpha: how often a label may be ruled out wrongly.
         n_views, seed: readings behind the interval of a score.
@@ -288,14 +299,21 @@ def read_paper_ecg(
         raise PageError(error.what, file=picture, field=error.field, expected=error.expected, fix=error.fix) from error
     read = read_photograph(pixels, fit)
     diagnosis = diagnose_leads(read.leads_mv, fs_hz=read.fs_hz)
-    held = reference_pages(checkpoint) if reference is None else reference
+    held = reference_pages(checkpoint) if reference is None else reference() if callable(reference) else reference
     embedding, findings, p_familiar, p_normal = judge_leads(read, held, alpha=alpha, n_views=n_views, seed=seed)
     warnings = [_CLINICAL, *fit.flags, *_doubts(read.share_read)]
     if fit.confidence < DOUBTFUL:
-        warnings.append(f"the page is doubtful (confidence {fit.confidence:.2f}): nothing is judged")
+        warnings.append(
+            f"the page is doubtful (confidence {fit.confidence:.2f}): nothing is judged. "
+            "Photograph all of it again, flat, from above, in even light"
+        )
         findings = tuple(f._replace(verdict="not judged") for f in findings)
     if p_familiar <= alpha:
-        warnings.append(f"the page looks like none of the reference (p = {p_familiar:.3f}): nothing is judged")
+        warnings.append(
+            f"the page looks like none of the reference (p = {p_familiar:.3f}): nothing is judged. Name records of "
+            "patients like this one (`--reference ptbxl:FOLDER` or `cohort:FOLDER`; in Python `reference_pages`), and "
+            "see whether its leads were read well (`--leads FOLDER`)"
+        )
     if held.name == "synthetic":
         warnings.append("the reference is synthetic: its promises do not hold for real patients")
     return PaperReading(pixels, fit, read, diagnosis, embedding, findings, p_familiar, p_normal, tuple(warnings))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
     from ecgscan_lab.evaluate.findings import PaperReading, Reference
 
 Say = Callable[[str], object]
+
+_LEGEND = (
+    "score: how much nearer the page is to the finding in words than to a normal ECG (NORM: than to any finding)",
+    "views: the score over other readings of the same page",
+    "p: the share of reference pages at least as unusual; for a finding: of those without it, that score as high",
+    "verdicts: p of {alpha:g} or less rules out that the page is like those; --alpha sets it",
+)
 
 
 def add_read_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -51,13 +59,17 @@ def run_read(args: argparse.Namespace, say: Say) -> int:
         EcgScanLabError: the reference or the checkpoint cannot be loaded; or a file cannot be written.
     """
     from ecgscan_lab.evaluate.findings import read_paper_ecg
-    from ecgscan_lab.evaluate.picture_files import decode_picture, read_file
+    from ecgscan_lab.evaluate.picture_files import count_pages, read_file
 
     _check_names(args)
     for picture in () if args.skip_bad else args.input:  # before the reference, which takes half a minute
-        decode_picture(read_file(picture), picture)
-    say(f"embedding the reference: {args.reference}")
-    reference = _reference(args)
+        count_pages(read_file(picture), picture)
+
+    @functools.cache
+    def reference() -> Reference:
+        say(f"embedding the reference: {args.reference}")
+        return _reference(args)
+
     told, n_bad = [], 0
     for picture in args.input:
         try:
@@ -72,10 +84,12 @@ def run_read(args: argparse.Namespace, say: Say) -> int:
         if args.leads:
             say(f"  leads: {write_leads(Path(args.leads) / f'{Path(picture).stem}.csv', reading)}")
         told.append({"picture": str(picture), **_as_dict(reading)})
+    for line in _LEGEND if told else ():
+        say(line.format(alpha=args.alpha))
     if args.json:
         from ecgscan_lab.whole_files import write_json
 
-        facts = {"reference": reference.name, "n_reference": len(reference.labels), "alpha": args.alpha}
+        facts = {"reference": reference().name, "n_reference": len(reference().labels), "alpha": args.alpha}
         facts |= {"checkpoint": Path(args.checkpoint).name, "pictures": told, "left_out": n_bad}
         write_json(args.json, facts)
         say(f"figures: {args.json}")

@@ -7,7 +7,8 @@ from PIL import Image
 from ecgscan_lab import LEADS, draw_page, read_paper_ecg, synthetic_records
 from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.errors import PageError
-from ecgscan_lab.evaluate.findings import judge_leads, reference_pages
+from ecgscan_lab.evaluate import findings
+from ecgscan_lab.evaluate.findings import Reference, judge_leads, reference_pages
 from ecgscan_lab.render.reading.photographed import PaperRead
 
 
@@ -27,6 +28,7 @@ def test_a_photograph_gives_leads_embedding_findings_and_warnings(reference):
     assert [f.name for f in found.findings] == list(reference.classes)
     assert all(f.low <= f.score <= f.high for f in found.findings)
     assert "Not for clinical use" in str(found)
+    assert found.diagnosis.verdict in str(found)
     both = np.isfinite(found.leads_mv)
     correlation = [np.corrcoef(found.leads_mv[k, both[k]], record.signal_mv[k, both[k]])[0, 1] for k in range(12)]
     assert np.median(correlation) > 0.8
@@ -44,6 +46,15 @@ def test_leads_that_no_heart_makes_are_not_judged(reference):
     _, findings, p_familiar, _ = judge_leads(PaperRead(noise, 100.0, {}), reference)
     assert p_familiar <= 0.1
     assert {f.verdict for f in findings} == {"not judged"}
+
+
+def test_a_page_that_is_not_judged_is_told_what_to_do(reference, monkeypatch):
+    image = draw_page(synthetic_records(1, seed=3, fs_hz=100.0)[0], dpi=150)
+    monkeypatch.setattr(Reference, "p_familiar", lambda self, embedding: 0.01)
+    unlike = str(read_paper_ecg(image.pixels, reference=reference, n_views=2))
+    assert "Name records of patients like this one (`--reference ptbxl:FOLDER`" in unlike
+    monkeypatch.setattr(findings, "DOUBTFUL", 1.1)
+    assert "nothing is judged. Photograph" in str(read_paper_ecg(image.pixels, reference=lambda: reference, n_views=2))
 
 
 def test_a_reference_holds_the_chosen_records_alone():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from PIL import Image
 
 from ecgscan_lab import LEADS, draw_page, synthetic_records
 from ecgscan_lab.cli import main
-from ecgscan_lab.evaluate import read_command
+from ecgscan_lab.errors import SplitError
+from ecgscan_lab.evaluate import findings, picture_files, read_command
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,9 @@ def test_a_photograph_and_a_blank_picture_are_told_and_written(photograph, tmp_p
     assert main([*wanted, "--leads", str(leads), "--json", str(out)]) == 1
     said = capsys.readouterr().out
     assert "Not for clinical use" in said
+    for told in ("lead doctor: ", "like the reference: p ", "score: ", "views: ", "p: ", "verdicts: p of 0.1 "):
+        assert len(re.findall(f"^ *{told}", said, re.MULTILINE)) == 1, told
+    assert "of 1, ink in " in said
     assert f"left out: {blank}" in said
     with (leads / "seen.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -67,6 +72,31 @@ def test_a_file_that_is_no_picture_is_refused_before_the_reference_is_embedded(t
     (tmp_path / "note.png").write_text("no picture")
     assert main(["read", str(tmp_path / "note.png")]) == 2
     assert "note.png" in capsys.readouterr().err
+
+
+def test_a_picture_cut_short_is_refused_before_the_reference_is_embedded(photograph, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(read_command, "_reference", lambda args: pytest.fail("embedded"))
+    (tmp_path / "cut.png").write_bytes(photograph[0].read_bytes()[:-5000])
+    assert main(["read", str(tmp_path / "cut.png")]) == 2
+    assert "cut.png" in capsys.readouterr().err
+
+
+def test_a_picture_is_decoded_once(photograph, monkeypatch):
+    decoded = []
+
+    def counted(content, path, *more, **named):
+        decoded.append(path)
+        return decode(content, path, *more, **named)
+
+    def none(args):
+        raise SplitError("no reference")
+
+    decode = picture_files.decode_picture
+    monkeypatch.setattr(picture_files, "decode_picture", counted)
+    monkeypatch.setattr(findings, "decode_picture", counted)
+    monkeypatch.setattr(read_command, "_reference", none)
+    assert main(["read", str(photograph[0])]) == 2
+    assert decoded == [str(photograph[0])]
 
 
 def test_a_reference_without_test_records_is_refused(photograph, tmp_path, capsys):
