@@ -36,7 +36,9 @@ def add_notebooks_verb(
         "--executed", type=Path, metavar="FOLDER", help="look for what readers would miss in what `run` left there"
     )
     every = actions.add_parser("run", parents=[common], help="run notebooks in parallel, and show them in a gallery")
-    every.add_argument("--only", nargs="+", default=(), metavar="NN", help="only those whose names begin so: 02 07")
+    only: Any = {"action": "extend", "default": [], "metavar": "NN", "help": "only those that begin so: 02 07"}
+    every.add_argument("only", nargs="*", **only)
+    every.add_argument("--only", nargs="+", **only)
     sweep = actions.add_parser("sweep", parents=[common], help="run one over a grid of parameters, collect a table")
     sweep.add_argument("notebook", help="the beginning of its name (02), or a path")
     sweep.add_argument(

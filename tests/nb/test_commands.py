@@ -71,8 +71,20 @@ def test_sweep_prints_and_writes_its_table(folder, capsys):
 
 
 @pytest.mark.parametrize(
+    "words", [["05", "06"], ["--only", "05", "06"], ["--only", "05", "--workers", "2", "--only", "06"]], ids=" ".join
+)
+def test_run_takes_the_beginnings_of_names_with_the_option_and_without_it(monkeypatch, words):
+    seen = []
+    monkeypatch.setattr(cli, "run_notebooks_verb", lambda args, say: seen.append(args.only) or 0)
+    for line in (words, []):
+        assert cli.main(["notebooks", "run", *line]) == 0
+    assert seen == [["05", "06"], []]
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["run", "7"], "no notebook begins with '7'"),
         (["run", "-p", "sede", "1"], "no parameter 'sede'"),
         (["run", "-p", "data", "x"], "--only 02"),
         (["run", "-p", "seed", "half"], "a str"),
