@@ -18,6 +18,11 @@ from ecgscan_lab.whole_files import write_whole
 Say = Callable[[str], object]
 INTERRUPTED = 130
 _WIDTH = 100
+_HERE = {
+    "corpus": f"  {'synthetic':<29}{'here':<9}{'none needed':<26}drawn, as many as you like: --data synthetic",
+    "checkpoint": f"  {'shipped':<29}{'here':<9}{'CC-BY-4.0':<26}comes with the package: --checkpoint shipped",
+}
+"""What needs no download, by kind."""
 
 
 def add_data_verb(commands: Any, common: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int]) -> None:
@@ -112,18 +117,21 @@ def run_data(args: argparse.Namespace, say: Say) -> int:
 
 
 def table_lines(kind: str | None = None) -> Iterator[str]:
-    """One line for each manifest: name, how one gets it, licence, and what it is."""
+    """One line for what comes with the package and for each manifest: name, how one gets it, licence, what it is."""
     manifests = [load_manifest(name) for name in manifest_names(kind)]
     for chosen, title in (("corpus", "corpora"), ("checkpoint", "checkpoints")):
         rows = [manifest for manifest in manifests if manifest.kind == chosen]
         if rows:
             yield f"{title:<31}{'access':<9}licence"
+            yield _HERE[chosen]
         for manifest in rows:
             licence = manifest.fields["licence"]
             short = licence["spdx"] or textwrap.shorten(licence["name"], 24, placeholder="...")
             size = f"{manifest.fields['records']['count']:>9,} records" if "records" in manifest.fields else ""
             yield f"  {manifest.name:<29}{manifest.access:<9}{short:<26}{size}".rstrip()
-    yield "ecgscan-lab data show NAME tells the rest"
+    yield "ecgscan-lab data show NAME tells the rest of what is published"
+    if kind != "checkpoint":
+        yield f"what --data takes: {known_sources()}"
 
 
 def manifest_lines(manifest: Manifest) -> Iterator[str]:

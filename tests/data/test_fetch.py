@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from ecgscan_lab import cli
-from ecgscan_lab.data import disk
+from ecgscan_lab.data import disk, known_sources
 from ecgscan_lab.data import fetch as fetch_module
 from ecgscan_lab.data.checksum_lists import listed_files, with_digests
 from ecgscan_lab.data.disk import check_file
@@ -704,6 +704,12 @@ def test_the_verb_lists_and_shows(capsys):
     listing = capsys.readouterr().out
     assert "ptb-xl" in listing
     assert "d-beta" not in listing
+    assert "--data synthetic" in listing
+    assert f"what --data takes: {known_sources()}" in listing
+    assert cli.main(["data", "list", "--kind", "checkpoint"]) == 0
+    listing = capsys.readouterr().out
+    assert "--checkpoint shipped" in listing
+    assert "synthetic" not in listing
     for name in manifest_names():
         assert cli.main(["data", "show", name]) == 0
         lines = capsys.readouterr().out.splitlines()
