@@ -41,6 +41,7 @@ _HOME = {
     "load_model": "ecgscan_lab.train.loop",
     "paper": "ecgscan_lab.train.recipes",
     "paper_plus": "ecgscan_lab.train.recipes",
+    "ptbxl_laptop": "ecgscan_lab.train.recipes",
     "pretrain": "ecgscan_lab.train.loop",
 }
 

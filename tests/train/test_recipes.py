@@ -8,8 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+import ecgscan_lab
+from ecgscan_lab import train
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.losses.objective import Weights
+from ecgscan_lab.train import recipes
 from ecgscan_lab.train.recipe import GROUPS, OPEN_IN_PAPER, compare_recipes, recipe_differences
 from ecgscan_lab.train.recipes import (
     FEW,
@@ -55,6 +58,12 @@ def test_quick_makes_up_for_few_records_with_smaller_steps_and_other_moments_of_
     assert more.steps * more.batch_size == 16_000
     assert few.time_shift
     assert few.size == more.size
+
+
+@pytest.mark.parametrize("name", ["paper", "paper_plus", "ptbxl_laptop", "quick", "tiny"])
+def test_recipes_are_imported_from_train(name):
+    assert getattr(train, name) is getattr(recipes, name)
+    assert getattr(ecgscan_lab, name, None) in (None, getattr(recipes, name))
 
 
 def test_smoke_is_a_few_small_steps():
