@@ -48,7 +48,8 @@ def plot_auroc_bars(
     near_chance = min(reach) < CHANCE + 8.0
     reach += [CHANCE] if near_chance else []
     with style():
-        figure = Figure(figsize=(8.6, 0.36 * len(labels) * max(1.0, 0.62 * len(groups)) + 1.5), layout="constrained")
+        figure = Figure(figsize=(8.6, 0.36 * len(labels) * max(1.0, 0.62 * len(groups)) + 1.5))
+        figure.set_layout_engine("constrained", w_pad=0.12)  # names and figures outside the axes keep clear of the edge
         axes = figure.add_subplot()
         for label, auroc, (low, high), group in points:
             k = groups.index(group)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.plots.figure import MARKERS, PALETTE, describe, style
+from ecgscan_lab.plots.figure import MARKERS, PALETTE, describe, plain_markers, style
 
 
 class Pca2d(NamedTuple):
@@ -115,9 +115,7 @@ def plot_embedding(
         axes.set(xlabel=f"Component 1{shares[0]}", ylabel=f"Component 2{shares[1]}")
         axes.grid()
         legend = figure.legend(loc="outside right upper", title="Class (records)", alignment="left")
-        for handle in legend.legend_handles:
-            if handle is not None:
-                handle.set(alpha=1.0, sizes=[45.0])
+        plain_markers(legend)
         if title:
             axes.set_title(title)
     means = ((name, *own.mean(axis=0)) for name, (_, own) in classes.items())

@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.plots.legibility import figure_findings
@@ -83,6 +84,13 @@ def describe(figure: Figure, alt: str) -> Figure:
         )
     figure.alt_text = text  # type: ignore[attr-defined]
     return figure
+
+
+def plain_markers(legend: Legend) -> None:
+    """Make the markers of a scatter's legend large and opaque: on a map they are small and pale."""
+    for handle in legend.legend_handles:
+        if handle is not None:
+            handle.set(alpha=1.0, sizes=[45.0])
 
 
 def alt_text(figure: Figure) -> str:

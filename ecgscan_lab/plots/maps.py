@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
@@ -14,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from ecgscan_lab.errors import ArgumentError, MissingExtraError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.plots.embedding import pca_2d
-from ecgscan_lab.plots.figure import BLACK, MARKERS, MUTED, PALETTE, describe, style
+from ecgscan_lab.plots.figure import BLACK, MARKERS, MUTED, PALETTE, describe, plain_markers, style
 
 METHODS = ("PCA", "t-SNE", "UMAP")
+_AGAINST, _FOR = colormaps["RdBu"]([0.1, 0.9])  # as on the page and by beat, where colours have shades
 
 
 class Places(NamedTuple):
@@ -96,7 +98,8 @@ def plot_maps(maps: Mapping[str, ArrayLike], labels: Sequence[str] | NDArray[np.
                 axes.scatter(*own.T, s=16, c=PALETTE[k], marker=MARKERS[k], alpha=0.7, linewidths=0, label=shown)
             _bare(axes)
             axes.set_title(name)
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
+        legend = figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
+        plain_markers(legend)
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     counted = ", ".join(f"{name} {int((of == name).sum())}" for name in names)
@@ -142,7 +145,7 @@ def plot_linked(places: Places, chosen: int, page: ArrayLike, text: str, name: s
 
 
 def plot_occlusion(drops: ArrayLike, title: str = "") -> Figure:
-    """What each lead, in each beat or as a whole, did for a score: blue spoke for it, vermillion against.
+    """What each lead, in each beat or as a whole, did for a score: blue spoke for it, red against.
 
     Args:
         drops: `[12, span]` of `evaluate.saliency.occlusion`.
@@ -159,7 +162,7 @@ def plot_occlusion(drops: ArrayLike, title: str = "") -> Figure:
         figure = Figure(figsize=(9.0, 3.8), layout="constrained")
         if table.shape[1] == 1:
             axes = figure.add_subplot()
-            axes.bar(LEADS, summed, color=[PALETTE[0] if value >= 0 else PALETTE[1] for value in summed])
+            axes.bar(LEADS, summed, color=[_FOR if value >= 0 else _AGAINST for value in summed])
             axes.axhline(0, color=MUTED, linewidth=0.8)
             axes.set(xlabel="Lead left out", ylabel="Fall of the score (cosine)")
         else:
@@ -269,7 +272,7 @@ def plot_map_pages(
             _page(panel, pages[n])
             panel.set_title(f"{letter}: {title}", fontsize=9)
         _bare(axes)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(names), fontsize=9)
+        plain_markers(axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(names), fontsize=9))
     said = "; ".join(f"{title} at {xy[i][0]:.2g}, {xy[i][1]:.2g}" for title, i in shown.items())
     return describe(figure, f"A flat map of {len(of)} records and the pages of {len(shown)} of them: {said}.")
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.plots.comparison import CHANCE
-from ecgscan_lab.plots.figure import BLUE, INK, MARKERS, MUTED, PALETTE, VERMILLION, describe, style
+from ecgscan_lab.plots.figure import BLUE, MARKERS, MUTED, PALETTE, VERMILLION, describe, style
 from ecgscan_lab.plots.legibility import BACKDROP
 
 _AUROC = "Macro AUROC on test (%)"
@@ -65,11 +65,8 @@ def plot_few_labels(
                 axes.plot([at] * len(found), found, ".", color=color, markersize=3.5, gid=BACKDROP, alpha=0.6)
             words.append(f"{encoder} " + ", ".join(f"{row.honest:.1f} at {row.percent:g} %" for row in line))
         for k, (name, value) in enumerate((reference or {}).items()):
-            axes.axhline(value, color=MUTED, linestyle="--", linewidth=1.2)
-            axes.annotate(
-                f"{name} {value:.1f}", (0.995, value), xycoords=("axes fraction", "data"), xytext=(0, -3 - 12 * k),
-                textcoords="offset points", color=INK, fontsize=9, ha="right", va="top",
-            )  # fmt: skip
+            # Named in the legend: beside the line its name would lie on the curves.
+            axes.axhline(value, color=MUTED, linestyle=("--", "-.")[k % 2], linewidth=1.2, label=f"{name} {value:.1f}")
             words.append(f"{name} {value:.1f}, a dashed line")
         if min(row.ci95[0] for row in rows) < CHANCE + 5.0:
             axes.axhline(CHANCE, color=MUTED, linestyle=":", linewidth=1.4)
@@ -78,7 +75,7 @@ def plot_few_labels(
         axes.minorticks_off()
         axes.set(xlabel="training records whose labels are used (%)", ylabel=ylabel)
         axes.grid(axis="y")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(encoders)))
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
         if title:
             axes.set_title(title)
     return describe(
@@ -183,7 +180,8 @@ def plot_coverage(
             axes.set_yticks([])
             axes.spines["left"].set_visible(False)
             words.append(f"{name}: {share:.0f} % of {len(rows)} hold it")
-        panels[0].set_ylabel("studies, one interval each")
+        n = max(map(len, table.values()))
+        panels[0].set_ylabel(f"{min(shown, n)} of {n} studies, one interval each")
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
     return describe(figure, f"95 % intervals around a true {xlabel} of {truth:.1f}. {'; '.join(words)}.")

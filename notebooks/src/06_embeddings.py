@@ -81,7 +81,8 @@ del reader
 # %% [markdown]
 # The signal is another matter. In the paper pages learn to follow a frozen signal *teacher*, and a checkpoint does not hold
 # it. So a small signal tower is taught here to follow the pages, the paper's way reversed. That it lies near them on
-# training records is taught, and proves nothing. Look at test records only.
+# training records is taught, and proves nothing. Look at test records only. (In `smoke` it is taught so briefly that all signals
+# lie on one spot.)
 
 # %%
 from ecgscan_lab.encoders.signal_features import encode_signals
@@ -101,7 +102,7 @@ from ecgscan_lab.plots.maps import map_2d, plot_maps
 
 maps = {method: map_2d(pages[single], method, seed) for method in settings.methods}
 show(plot_maps(maps, labels, "The same pages, laid out in different ways"))
-settings.left_out or "All three methods are here."
+print(settings.left_out or "All three methods are here.")
 
 # %% [markdown]
 # The same numbers went in. What did each keep? *Trustworthiness* is 1 when no neighbour on the map is invented; *overlap* is
@@ -119,7 +120,7 @@ for name, points in maps.items():
     kept_share, trust = neighbour_overlap(space, points), map_trustworthiness(space, points)
     rows.append({"where": name, "same label (%)": same, "overlap (%)": kept_share, "trustworthiness": trust})
 rows.append({"where": "drawn by lot", "same label (%)": chance_share(labels)})
-pd.DataFrame(rows).set_index("where").round(3)
+pd.DataFrame(rows).set_index("where").round(3).astype(object).fillna("–")
 
 # %% [markdown]
 # Read the last row first: neighbours drawn by lot agree, too. What a space is worth is the distance from there.
@@ -231,7 +232,8 @@ fresh = build_model(Recipe.from_dict(facts["recipe"]), facts["d_text"], facts["n
 before = embed_pages(fresh.image_embeddings, cohort, size, indices=single, batch_size=16)
 both = {"random weights": before, "trained": space}
 show(plot_maps({name: map_2d(table, "t-SNE", seed) for name, table in both.items()}, labels, "Before and after training"))
-{name: round(same_label_share(table, labels), 1) for name, table in both.items()}
+for name, table in both.items():
+    print(f"{name}: {same_label_share(table, labels):.1f} % of neighbours have the record's own class")
 
 # %% [markdown]
 # Compare both with the neighbours by lot of section 2. Random weights may lie at it or above it, since pages are drawn alike
@@ -342,7 +344,7 @@ explore_map(map_chart(flat, labels, "Pages, laid out by t-SNE", said=[texts[i] f
 # %% [markdown]
 # ## 7. Which ink moved the decision?
 #
-# Draw the page again without a lead, and see how far the cosine to a class falls. Blue spoke for the class.
+# Draw the page again without a lead, and see how far the cosine to a class falls. Blue spoke for the class, red against it.
 
 # %%
 import torch
@@ -434,8 +436,9 @@ check_quiz("06", "?", "?", "?", "?")
 # - Agreement of neighbours starts at chance, or where random weights stand, not at zero.
 # - Occlusion says what a model used. Check it against leads drawn by lot.
 #
-# **Limits.** The signal's place is that of a reader taught here, not of the paper's teacher. On synthetic records the weights
-# are far from what they were trained on. One record's saliency is an anecdote. Not for clinical use.
+# **Limits.** The weights were trained with PTB-XL's labels in words beside its reports: that neighbours share a class is in part
+# taught. On synthetic records they are far from what they were trained on. The signal's place is that of a reader taught here,
+# not of the paper's teacher. One record's saliency is an anecdote. Not for clinical use.
 #
 # **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
 # 2604.01526: Figure 4. McInnes et al. (2018), arXiv 1802.03426: UMAP. Van der Maaten and Hinton (2008): t-SNE. Venna and Kaski

@@ -8,6 +8,8 @@ import pytest
 from ecgscan_lab.errors import ArgumentError, MissingExtraError
 from ecgscan_lab.plots.figure import alt_text
 from ecgscan_lab.plots.maps import Places, map_2d, plot_linked, plot_maps, plot_occlusion, plot_selection, within
+from ecgscan_lab.plots.page_saliency import plot_page_saliency
+from ecgscan_lab.types import EcgRecord
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(30, 5))
@@ -40,9 +42,19 @@ def test_every_figure_says_what_it_shows():
         plot_selection(RNG.normal(size=(30, 12, 200)), 100.0, [], LABELS),
     ]
     assert "MI 15, NORM 15" in alt_text(figures[0])
+    assert [handle.get_sizes()[0] for handle in figures[0].legends[0].legend_handles] == [45.0, 45.0]
     assert "sinus rhythm" in alt_text(figures[1])
     assert "MI 2, NORM 1" in alt_text(figures[4])
     assert "nobody" in alt_text(figures[5])
+
+
+def test_what_spoke_against_has_one_colour_in_all_figures_of_saliency():
+    record = EcgRecord("zero", np.zeros((12, 1000), np.float32), 100.0)
+    drops = np.where(np.arange(12) == 3, -1.0, 1.0)[:, None]
+    bars = {bar.get_facecolor()[:3] for bar in plot_occlusion(drops).axes[0].patches}
+    stretches = {patch.get_facecolor()[:3] for patch in plot_page_saliency(drops, record).axes[0].patches}
+    assert len(bars) == 2
+    assert bars == stretches
 
 
 def test_a_circle_takes_what_lies_in_it():

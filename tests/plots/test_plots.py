@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import sys
 
 import matplotlib
@@ -11,6 +12,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from PIL import Image
 
 from ecgscan_lab.errors import ArgumentError, LeadError
 from ecgscan_lab.leads import LEADS
@@ -246,6 +248,9 @@ def test_auroc_rows_keep_their_order_and_groups():
     assert low < 50.0 < 90.0 < high  # near chance, so chance is drawn
     assert "aligned (zero-shot) 75.0" in alt_text(plot_auroc_bars(ROWS))
     assert plot_auroc_bars(ROWS[:1]).axes[0].get_xlim()[0] > 80.0
+    pixels = np.asarray(Image.open(io.BytesIO(to_png(plot_auroc_bars(ROWS)))).convert("L"))
+    inked = np.flatnonzero((pixels < 200).any(axis=0))
+    assert 10 <= inked[0] <= inked[-1] < pixels.shape[1] - 10, "names and figures keep clear of the edges"
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def test_few_labels_draws_a_line_an_encoder_every_draw_and_references():
     dots = [line for line in axes.lines if line.get_marker() == "." and len(line.get_ydata())]
     assert [list(line.get_ydata()) for line in dots] == [[58.0, 62.0], [54.0, 56.0]]
     assert "zero-shot 70.0" in alt_text(figure)
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-1] == "zero-shot 70.0"
     assert "a 60.0 at 1 %, 80.0 at 100 %" in alt_text(figure)
     with pytest.raises(ArgumentError):
         plot_few_labels([])
@@ -108,6 +109,7 @@ def test_coverage_counts_all_intervals_and_marks_those_that_miss():
     assert figure.axes[0].get_title(loc="left") == "by patient: 75 % hold the truth"
     squares = [line for line in figure.axes[0].lines if line.get_marker() == "s"]
     assert len(squares) == 10
+    assert figure.axes[0].get_ylabel() == "70 of 80 studies, one interval each"
     assert len(alt_text(figure)) > ALT_LENGTH
     with pytest.raises(ArgumentError):
         plot_coverage({"flat": [1.0, 2.0]}, 80.0)
