@@ -40,6 +40,7 @@ READING_NOISE_MV = 0.03
 """Spread of the errors that a view adds to the leads read: about the width of a pen."""
 
 _NORMAL = "NORM"
+_NOT_SHOWN = ", those that the page does not show"
 _CLINICAL = "Not for clinical use: nothing here has been validated on patients."
 
 
@@ -164,7 +165,7 @@ class PaperReading:
             f"  like the reference: p {self.p_familiar:.3f}; like its normal pages: p {self.p_normal:.3f}",
             f"  page: confidence {self.fit.confidence:.2f} of 1, ink in {100 * ink:.0f} % of the places of its leads",
             f"  lead doctor: {self.diagnosis.verdict}",
-            *(f"    {f.severity}: {f.sentence}" for f in self.diagnosis.findings),
+            *(f"    {f.severity}: {f.sentence}{_NOT_SHOWN * (f.kind == 'gap')}" for f in self.diagnosis.findings),
         ]
         warned = [f"  warning: {text}" for text in self.warnings if text != _CLINICAL]
         return "\n".join([_CLINICAL, *said, *seen, *warned])

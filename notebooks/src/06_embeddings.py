@@ -120,7 +120,7 @@ for name, points in maps.items():
     kept_share, trust = neighbour_overlap(space, points), map_trustworthiness(space, points)
     rows.append({"where": name, "same label (%)": same, "overlap (%)": kept_share, "trustworthiness": trust})
 rows.append({"where": "drawn by lot", "same label (%)": chance_share(labels)})
-pd.DataFrame(rows).set_index("where").round(3).astype(object).fillna("–")
+pd.DataFrame(rows).set_index("where").map(lambda value: "–" if np.isnan(value) else f"{value:.3g}")
 
 # %% [markdown]
 # Read the last row first: neighbours drawn by lot agree, too. What a space is worth is the distance from there.

@@ -29,6 +29,7 @@ def test_a_photograph_gives_leads_embedding_findings_and_warnings(reference):
     assert all(f.low <= f.score <= f.high for f in found.findings)
     assert "Not for clinical use" in str(found)
     assert found.diagnosis.verdict in str(found)
+    assert "NaN or infinite, those that the page does not show" in str(found)
     both = np.isfinite(found.leads_mv)
     correlation = [np.corrcoef(found.leads_mv[k, both[k]], record.signal_mv[k, both[k]])[0, 1] for k in range(12)]
     assert np.median(correlation) > 0.8

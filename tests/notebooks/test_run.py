@@ -76,6 +76,11 @@ def test_every_picture_is_described(executed):
     assert [alt for alt in alts if len(alt) < ALT_LENGTH] == []
 
 
+def test_no_table_has_a_gap_that_says_nan(executed):
+    shown = [output.get("data", {}).get("text/html", "") for output in outputs_of(executed[1])]
+    assert [html for html in shown if "<td>NaN</td>" in html] == []
+
+
 def test_nothing_is_written_to_stderr_and_no_widget_is_left_behind(executed):
     outputs = outputs_of(executed[1])
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []

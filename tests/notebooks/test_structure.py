@@ -127,6 +127,13 @@ def test_it_names_the_next_notebook_by_a_link(path):
     assert (FOLDER / f"{name}.ipynb").exists() or not list(FOLDER.glob(f"{name[:2]}_*.ipynb"))
 
 
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLVED], ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_cell_ends_in_a_bare_dictionary_or_text(path):
+    last = [(parse(cell.source).body or [ast.Pass()])[-1] for cell in read(path) if cell.cell_type == "code"]
+    bare = (ast.Dict, ast.DictComp, ast.BoolOp, ast.JoinedStr, ast.Constant)
+    assert [ast.unparse(node) for node in last if isinstance(node, ast.Expr) and isinstance(node.value, bare)] == []
+
+
 @pytest.mark.parametrize("path", QUIZZED, ids=lambda path: path.name)
 def test_a_quiz_is_asked_and_left_open_just_before_the_take_aways(path):
     number, cells = path.name[:2], read(path)
