@@ -232,7 +232,7 @@ def gradient_parts(loss):
 
 parts = {name: gradient_parts(loss) for name, loss in losses.items()}
 table = pd.DataFrame(parts, index=["I, II, III: along (1, -1, 1), %", "aVR, aVL, aVF: along (1, 1, 1), %"]).T
-table.round(1)
+table.map(lambda value: "–" if np.isnan(value) else f"{value:.1f}")
 
 # %% [markdown]
 # The rule loss pushes I, II and III in every direction but the one that would mend the law: **0 %**, not a little. In the
