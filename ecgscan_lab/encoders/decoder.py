@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -23,7 +24,11 @@ class QueryDecoder(nn.Module):
     one learnable mask embedding; a Transformer encoder mixes them; a linear layer turns each into 12 leads x 8 samples.
     With `independent_leads` it speaks 8 leads only, and III, aVR, aVL and aVF are computed: no lead law can break.
     With `token_dim` every layer also attends to the tower's patch tokens, so that not all of the page has to pass
-    through the one pooled latent.
+    through the one pooled latent. With `column_dim` every query also reads what a fine map of the page shows at its
+    moment, since time runs along the page and the last map no longer holds the curves. Which lead a strip belongs to
+    depends on the moment, so every query has a gate of its own on what it reads; a second linear layer speaks from
+    there directly, and the Transformer adds what neighbours and hidden leads need. Both begin at zero, a flat line.
+    Without gate, direct layer and zero such a decoder learns four times as slowly (`docs/lab-log.md`).
 
     Source: ECG-Scan (2026), arXiv 2604.01526, appendix A.1 (625 queries for 5,000 samples, 768-d, 12 layers, 12 heads:
     86.1 million parameters). *Differences*: sizes are arguments; the norm comes first, the feed-forward is 4 x wide
@@ -42,6 +47,7 @@ class QueryDecoder(nn.Module):
         norm: "pre" (before attention and feed-forward, and once at the end) or "post" (after each, as in the first
             Transformer).
         token_dim: size of the patch tokens to attend to; None attends to none.
+        column_dim: size of a column of the fine map; None reads none.
         checkpointing: keep only what enters each layer, and compute the rest again on the way back: less memory for
             about a third more time, equal gradients.
 
@@ -63,6 +69,7 @@ class QueryDecoder(nn.Module):
         activation: str = "gelu",
         norm: str = "pre",
         token_dim: int | None = None,
+        column_dim: int | None = None,
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -73,6 +80,7 @@ class QueryDecoder(nn.Module):
         self.independent_leads = independent_leads
         self.samples_per_query = samples_per_query
         self.token_dim = token_dim
+        self.column_dim = column_dim
         self.checkpointing = checkpointing
         n_queries = -(-n_samples // samples_per_query)
         self.queries = nn.Parameter(torch.randn(n_queries, dim) * 0.02)
@@ -91,6 +99,13 @@ class QueryDecoder(nn.Module):
             self.project_tokens = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, dim))
         self.n_decoded = len(INDEPENDENT_LEADS if independent_leads else LEADS)
         self.head = nn.Linear(dim, self.n_decoded * samples_per_query)
+        if column_dim is not None:
+            self.read_columns = nn.Sequential(nn.BatchNorm1d(column_dim), nn.Conv1d(column_dim, dim, 3, padding=1))
+            self.gates = nn.Parameter(1 + torch.randn(n_queries, dim))
+            self.direct = nn.Linear(dim, self.head.out_features)
+            for layer in (self.head, self.direct):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(
         self,
@@ -98,6 +113,7 @@ class QueryDecoder(nn.Module):
         generator: torch.Generator | None = None,
         tokens: torch.Tensor | None = None,
         masked: torch.Tensor | None = None,
+        columns: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Latent `[batch, dim]` -> signal float32 `[batch, 12, n_samples]` in mV.
 
@@ -106,11 +122,16 @@ class QueryDecoder(nn.Module):
             generator: draws the masked queries (on the CPU); without one nothing is masked.
             tokens: patch tokens `[batch, token, token_dim]` in reading order; needed exactly where `token_dim` is set.
             masked: bool `[batch, query]`, which queries to mask, in place of the generator's draw (`query_mask`).
+            columns: of a fine map of the page `[batch, column_dim, column]`, from left to right; needed exactly where
+                `column_dim` is set.
 
         Raises:
-            ArgumentError: tokens are missing, not wanted, or of another size; `masked` has another shape.
+            ArgumentError: tokens or columns are missing, not wanted, or of another size; `masked` has another shape.
         """
+        shown = self._shown(columns, len(latent))
         queries = self.queries + latent.unsqueeze(1)
+        if shown is not None:
+            queries = queries + shown
         if masked is None and generator is not None and self.mask_share > 0:
             masked = torch.rand(queries.shape[:2], generator=generator) < self.mask_share
         if masked is not None:
@@ -120,12 +141,32 @@ class QueryDecoder(nn.Module):
                     field="masked",
                     expected=f"bool {tuple(queries.shape[:2])}, one value a record and query",
                 )
-            queries = torch.where(masked.to(queries.device).unsqueeze(-1), self.mask, queries)
+            masked = masked.to(queries.device).unsqueeze(-1)
+            queries = torch.where(masked, self.mask, queries)
+            shown = None if shown is None else shown.masked_fill(masked, 0.0)
         spoken = self.head(self._mix(queries + self.positions, self._memory(tokens, len(latent)))).float()
+        if shown is not None:
+            spoken = spoken + self.direct(shown).float()
         batch, n_queries, _ = spoken.shape
         leads_first = spoken.view(batch, n_queries, self.n_decoded, self.samples_per_query).transpose(1, 2)
         decoded = leads_first.reshape(batch, self.n_decoded, -1)[..., : self.n_samples]
         return derive_twelve_leads(decoded) if self.independent_leads else decoded
+
+    def _shown(self, columns: torch.Tensor | None, batch: int) -> torch.Tensor | None:
+        """What the page shows at the moment of every query `[batch, query, dim]`; None where no columns are read."""
+        if self.column_dim is None:
+            if columns is not None:
+                raise ArgumentError("this decoder reads no columns", field="columns", fix="build it with column_dim")
+            return None
+        if columns is None or columns.ndim != 3 or columns.shape[:2] != (batch, self.column_dim):
+            raise ArgumentError(
+                "no columns were given" if columns is None else f"got columns of shape {tuple(columns.shape)}",
+                field="columns",
+                expected=f"[{batch}, {self.column_dim}, column]",
+                fix="pass the image tower's columns (encode_columns)",
+            )
+        read = F.interpolate(self.read_columns(columns), size=len(self.queries), mode="linear")
+        return read.transpose(1, 2) * self.gates
 
     def _memory(self, tokens: torch.Tensor | None, batch: int) -> torch.Tensor | None:
         """What the queries attend to: projected tokens that know their place in the reading order."""

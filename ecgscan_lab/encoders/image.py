@@ -93,27 +93,37 @@ class TinyImageTower(nn.Module):
         self.embed_dim = 40 * width
         self.summary_dim = 16 * width
         self.token_dim = 8 * width
+        rows, columns = (-(-(side // 4) // 8) for side in size)  # whole patches, halved three times and rounded up
+        self.column_dim = 2 * width * -(-(size[0] // 4) // 2)
         self.stem = nn.Sequential(nn.Conv2d(1, width, 4, 4, bias=False), nn.BatchNorm2d(width), nn.GELU())
         stages: list[nn.Module] = []
         for i in range(3):
             stages += [_conv(width * 2**i, width * 2 ** (i + 1), stride=2), _Residual(width * 2 ** (i + 1))]
         self.stages = nn.Sequential(*stages)
         self.thin = nn.Conv2d(8 * width, width // 2, 1)
-        rows, columns = (-(-(side // 4) // 8) for side in size)  # whole patches, halved three times and rounded up
         self.summary = nn.Linear(16 * width + width // 2 * rows * columns, self.summary_dim)
 
     def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pooled feature and patch tokens of one pass."""
-        finer, last = self._maps(images)
+        _, finer, last = self._maps(images)
         return self._pool(finer, last), last.flatten(2).transpose(1, 2)
+
+    def encode_columns(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Pooled feature, patch tokens, and the columns of the first stage's map, of one pass.
+
+        A column is 8 px wide (0.18 s of a compact page) and holds every channel of every row:
+        `[batch, column_dim, column]`. Where the ink stands in it is what the leads were at that moment.
+        """
+        first, finer, last = self._maps(images)
+        return self._pool(finer, last), last.flatten(2).transpose(1, 2), first.flatten(1, 2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 `[batch, 3, height, width]` -> float32 `[batch, embed_dim]`, not normalised."""
-        return self._pool(*self._maps(images))
+        return self._pool(*self._maps(images)[1:])
 
     def tokens(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 `[batch, 3, height, width]` -> `[batch, token, 8 * width]`: places of the last map, row by row."""
-        return self._maps(images)[1].flatten(2).transpose(1, 2)
+        return self._maps(images)[2].flatten(2).transpose(1, 2)
 
     def set_gradient_checkpointing(self, on: bool = True) -> None:
         """Refused: its norms would count each batch twice, and its maps are small.
@@ -128,11 +138,12 @@ class TinyImageTower(nn.Module):
                 fix="leave gradient checkpointing off: its maps are small",
             )
 
-    def _maps(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The last two maps."""
+    def _maps(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The maps of the three stages."""
         # The norm after the stem absorbs the scale of the pixels.
-        finer = self.stages[:-2](self.stem(ink(fit_page(images, self.size, self.fit))))
-        return finer, self.stages[-2:](finer)
+        first = self.stages[:2](self.stem(ink(fit_page(images, self.size, self.fit))))
+        finer = self.stages[2:4](first)
+        return first, finer, self.stages[4:](finer)
 
     def _pool(self, finer: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         pooled = [last.mean((2, 3)), last.amax((2, 3))]

@@ -42,8 +42,9 @@ class EcgScanModel(nn.Module):
 
     Args:
         tower: image tower: uint8 pages in, `[batch, embed_dim]` out (`types.ImageTower`). Where the decoder reads
-            tokens it has `token_dim` and `tokens(images)`, or, both in one pass, `encode(images)`. With a `summary_dim`
-            only so many numbers of its feature, the first ones, are projected.
+            tokens it has `token_dim` and `tokens(images)`, or, both in one pass, `encode(images)`; where it reads
+            columns, `column_dim` and `encode_columns(images)`. With a `summary_dim` only so many numbers of its
+            feature, the first ones, are projected.
         decoder: from Proj_rec(z_img) to the signal; None leaves the reconstruction out.
         d_text: size of the text features.
         d_shared: size of the shared space; must equal the signal teacher's.
@@ -55,7 +56,7 @@ class EcgScanModel(nn.Module):
         d_summary: size of the teacher's summary of the signal; None predicts none.
 
     Raises:
-        ArgumentError: the decoder's tokens are not the tower's, or the temperatures' limits exclude their start.
+        ArgumentError: the decoder's tokens or columns are not the tower's, or the temperatures' limits exclude their start.
     """
 
     def __init__(
@@ -103,13 +104,13 @@ class EcgScanModel(nn.Module):
             generator: draws the decoder's query mask (training only).
             masked: the mask itself, in place of the draw, bool `[batch, query]` (`encoders.decoder.query_mask`).
         """
-        z_img, tokens = self._see(batch.images)
+        z_img, *seen = self._see(batch.images)
         scale = self._scale(self.log_logit_scale)
         return Features(
             image=self.project_contrastive(z_img).float(),
             text=self.project_text(batch.text_features).float(),
             signal=batch.signal_features,
-            reconstruction_mv=None if self.decoder is None else self._decode(z_img, tokens, generator, masked),
+            reconstruction_mv=None if self.decoder is None else self._decode(z_img, *seen, generator, masked),
             signal_mv=batch.signals_mv,
             logit_scale=scale,
             gram_logit_scale=scale if self.log_gram_logit_scale is None else self._scale(self.log_gram_logit_scale),
@@ -204,25 +205,32 @@ class EcgScanModel(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(self.tower)):
             return self.tower(images)[:, : self.d_projected]
 
-    def _see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What the projections read of the pooled feature, and the patch tokens where the decoder reads them."""
-        if self.decoder is None or self.decoder.token_dim is None:
-            return self._pool(images), None
+    def _see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """What the projections read of the pooled feature, and tokens and columns where the decoder reads them."""
+        reads_tokens = self.decoder is not None and self.decoder.token_dim is not None
+        reads_columns = self.decoder is not None and self.decoder.column_dim is not None
+        if not (reads_tokens or reads_columns):
+            return self._pool(images), None, None
         tower: Any = self.tower
+        columns = None
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(tower)):
-            seen = tower.encode(images) if hasattr(tower, "encode") else (tower(images), tower.tokens(images))
-        return seen[0][:, : self.d_projected], seen[1]
+            if reads_columns:
+                pooled, tokens, columns = tower.encode_columns(images)
+            else:
+                pooled, tokens = tower.encode(images) if hasattr(tower, "encode") else (tower(images), tower.tokens(images))
+        return pooled[:, : self.d_projected], tokens if reads_tokens else None, columns
 
     def _decode(
         self,
         z_img: torch.Tensor,
         tokens: torch.Tensor | None,
+        columns: torch.Tensor | None,
         generator: torch.Generator | None = None,
         masked: torch.Tensor | None = None,
     ) -> torch.Tensor:
         assert self.decoder is not None
         assert self.project_reconstruction is not None
-        return self.decoder(self.project_reconstruction(z_img), generator, tokens, masked)
+        return self.decoder(self.project_reconstruction(z_img), generator, tokens, masked, columns)
 
 
 def _trains(module: nn.Module) -> bool:
@@ -240,12 +248,13 @@ def _check(
             field=field,
             expected="0 < lowest <= start <= highest",
         )
-    if decoder is not None and decoder.token_dim is not None:
-        token_dim = getattr(tower, "token_dim", None)
-        if not hasattr(tower, "tokens") or token_dim != decoder.token_dim:
+    for what, method in (("token", "tokens"), ("column", "encode_columns")):
+        wanted = None if decoder is None else getattr(decoder, f"{what}_dim")
+        given = getattr(tower, f"{what}_dim", None)
+        if wanted is not None and (given != wanted or not hasattr(tower, method)):
             raise ArgumentError(
-                f"the decoder reads tokens of size {decoder.token_dim}, and the tower "
-                + ("gives none" if token_dim is None else f"gives some of size {token_dim}"),
-                field="token_dim",
-                expected="the tower's token_dim, or None",
+                f"the decoder reads {what}s of size {wanted}, and the tower "
+                + ("gives none" if given is None else f"gives some of size {given}"),
+                field=f"{what}_dim",
+                expected=f"the tower's {what}_dim, or None",
             )

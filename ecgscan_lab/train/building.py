@@ -12,7 +12,7 @@ from torch import nn
 from ecgscan_lab.encoders.decoder import QueryDecoder
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.encoders.towers import image_tower
-from ecgscan_lab.errors import CheckpointError
+from ecgscan_lab.errors import ArgumentError, CheckpointError
 from ecgscan_lab.train.checkpoint import load_checkpoint
 from ecgscan_lab.train.recipe import Recipe
 
@@ -69,6 +69,7 @@ def build_model(recipe: Recipe, d_text: int, n_samples: int, seed: int, d_summar
             activation=recipe.decoder_activation,
             norm=recipe.decoder_norm,
             token_dim=tower.token_dim if recipe.cross_attention else None,
+            column_dim=_column_dim(tower) if recipe.column_queries else None,
             checkpointing=recipe.checkpointing,
         )
         return EcgScanModel(
@@ -153,6 +154,23 @@ def load_model(path: Path | str, *, image_weights: str | None = None) -> tuple[E
         )
     facts = {name: value for name, value in facts.items() if name != "run"}
     return model.eval(), facts
+
+
+def _column_dim(tower: nn.Module) -> int:
+    """Size of the columns of the tower's fine map.
+
+    Raises:
+        ArgumentError: it gives none.
+    """
+    size = getattr(tower, "column_dim", None)
+    if size is None:
+        raise ArgumentError(
+            "this image tower gives no columns of a fine map",
+            field="column_queries",
+            expected="False, or the tiny tower",
+            fix="cross_attention=True reads its patch tokens",
+        )
+    return int(size)
 
 
 def _frozen_names(model: nn.Module) -> set[str]:

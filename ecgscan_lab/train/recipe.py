@@ -36,7 +36,7 @@ GROUPS: dict[str, str] = {
     "frozen towers": "text_tower text_weights text_pooling text_max_tokens signal_teacher teacher_weights "
     "teacher_lead_order d_shared",
     "decoder": "decoder_dim decoder_layers decoder_heads mask_share decoder_feedforward decoder_activation "
-    "decoder_norm independent_leads samples_per_query cross_attention",
+    "decoder_norm independent_leads samples_per_query cross_attention column_queries",
     "objective": "weights logit_scale_init logit_scale_limits share_logit_scale statement_logit_scale_init "
     "multi_positive project signal_unit",
     "optimisation": "steps batch_size lr warmup_share weight_decay clip_norm precision weight_average max_bad_steps",
@@ -81,6 +81,7 @@ class Recipe:
         independent_leads: decode eight leads and derive the other four.
         samples_per_query: samples of a lead that one query speaks (paper: 8).
         cross_attention: let the decoder read the image tower's patch tokens.
+        column_queries: let each of the decoder's queries read the columns of a fine map that show its moment.
         weights: weights and options of the objective.
         logit_scale_init, logit_scale_limits, share_logit_scale: the two temperatures, or the one.
         statement_logit_scale_init: where the temperature of statements starts; without their loss there is none.
@@ -160,6 +161,7 @@ class Recipe:
     independent_leads: bool = False
     samples_per_query: int = 8
     cross_attention: bool = False
+    column_queries: bool = False
     logit_scale_init: float = 1 / 0.07
     logit_scale_limits: tuple[float, float] = (1.0, 100.0)
     share_logit_scale: bool = False

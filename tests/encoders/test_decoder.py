@@ -137,3 +137,92 @@ def test_an_unknown_option_is_refused(options, field):
     with pytest.raises(ArgumentError) as caught:
         QueryDecoder(8, dim=8, layers=1, heads=2, **options)
     assert caught.value.field == field
+
+
+def with_columns(n_samples: int = 80, **options) -> QueryDecoder:
+    """One query for each of ten columns; its layers speak, as they do once trained."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        decoder = QueryDecoder(n_samples, dim=8, layers=1, heads=2, column_dim=6, **options)
+        for layer in (decoder.head, decoder.direct, decoder.mask):
+            nn.init.normal_(getattr(layer, "weight", layer))
+    return decoder.eval()
+
+
+def test_a_decoder_of_columns_begins_with_a_flat_line():
+    decoder = QueryDecoder(80, dim=8, layers=1, heads=2, column_dim=6)
+    assert not decoder(torch.randn(3, 8), columns=torch.randn(3, 6, 10)).any()
+
+
+def test_a_column_speaks_at_its_moment():
+    decoder = with_columns()
+    nn.init.zeros_(decoder.head.weight)  # the Transformer may carry it anywhere
+    columns = torch.randn(1, 6, 10, generator=torch.Generator().manual_seed(1))
+    changed = columns.clone()
+    changed[:, :, 4] += 1.0
+    with torch.no_grad():
+        moved = decoder(torch.zeros(1, 8), columns=columns) - decoder(torch.zeros(1, 8), columns=changed)
+    by_query = moved.abs().amax(1).view(10, 8).amax(1)
+    assert by_query.nonzero().flatten().tolist() == [3, 4, 5], "the column and its neighbours"
+
+
+@pytest.mark.parametrize("n_columns", [10, 7, 23])
+def test_columns_of_any_number_are_spread_over_the_queries(n_columns):
+    decoder = with_columns()
+    nn.init.zeros_(decoder.head.weight)
+    columns = torch.zeros(2, 6, n_columns)
+    columns[1, :, : n_columns // 2] = 5.0
+    with torch.no_grad():
+        signal = decoder(torch.zeros(2, 8), columns=columns)
+    assert signal.shape == (2, 12, 80)
+    moved = (signal[1] - signal[0]).abs().amax(0)
+    assert moved[:16].min() > 0
+    assert not moved[64:].any()
+
+
+def test_masked_queries_forget_their_columns():
+    decoder = with_columns()
+    masked = torch.zeros(2, 10, dtype=torch.bool)
+    masked[:, 3:5] = True
+    columns = torch.randn(2, 6, 10, generator=torch.Generator().manual_seed(1))
+    decoder.encoder = nn.Identity()  # or the neighbours tell
+    decoder.positions.data.zero_()
+    with torch.no_grad():
+        signal = decoder(torch.randn(2, 8), columns=columns, masked=masked)
+    assert torch.equal(signal[0, :, 24:40], signal[1, :, 24:40])
+    assert not torch.equal(signal[0, :, :24], signal[1, :, :24])
+
+
+def test_one_strip_of_columns_becomes_another_lead_at_another_moment():
+    """As on a page of three rows: the same place shows one lead early and another one late."""
+    torch.manual_seed(0)
+    decoder = QueryDecoder(80, dim=16, layers=1, heads=2, column_dim=2)
+    optimizer = torch.optim.Adam(decoder.parameters(), 0.02)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(150):
+        columns = torch.randn(32, 2, 10, generator=generator)
+        shown = columns[:, 0].repeat_interleave(8, 1)
+        target = torch.zeros(32, 12, 80)
+        target[:, 0, :40], target[:, 1, 40:] = shown[:, :40], shown[:, 40:]
+        error = (decoder(torch.zeros(32, 16), columns=columns) - target).square().mean()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+    assert float(error.detach()) < 0.05 * float(target.square().mean())
+
+
+def test_gradient_reaches_every_weight_of_a_decoder_of_columns():
+    decoder = with_columns(token_dim=5, mask_share=0.5).train()
+    inputs = {"tokens": torch.randn(3, 4, 5), "columns": torch.randn(3, 6, 10, requires_grad=True)}
+    decoder(torch.randn(3, 8), torch.Generator().manual_seed(0), **inputs).square().sum().backward()
+    assert inputs["columns"].grad.any()
+    assert [name for name, p in decoder.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize("columns", [None, torch.zeros(2, 5, 10), torch.zeros(1, 6, 10), torch.zeros(2, 6)])
+def test_columns_of_another_size_are_refused(columns):
+    with pytest.raises(ArgumentError) as caught:
+        with_columns()(torch.zeros(2, 8), columns=columns)
+    assert caught.value.field == "columns"
+    with pytest.raises(ArgumentError, match="reads no columns"):
+        QueryDecoder(8, dim=8, layers=1, heads=2)(torch.zeros(2, 8), columns=torch.zeros(2, 6, 10))

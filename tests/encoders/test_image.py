@@ -173,3 +173,19 @@ def test_ink_of_any_size_stays_within_its_range():
         assert seen.shape == (2, 1, height, width)
         assert seen.min() >= 0
         assert seen.max() <= 255
+
+
+@pytest.mark.parametrize("size", [(192, 448), (96, 224), (100, 150)])
+def test_columns_are_those_of_the_page(size):
+    tower = TinyImageTower(width=4, size=size).eval()
+    page = torch.full((2, 3, *size), 255, dtype=torch.uint8)
+    page[1, :, 40:50, : size[1] // 2] = 0
+    with torch.no_grad():
+        feature, tokens, columns = tower.encode_columns(page)
+        for ours, theirs in zip((feature, tokens), tower.encode(page), strict=True):
+            assert torch.equal(ours, theirs)
+    assert columns.shape[:2] == (2, tower.column_dim)
+    moved = (columns[1] - columns[0]).abs().amax(0)
+    middle = columns.shape[2] // 2
+    assert moved[: middle - 3].min() > 0
+    assert not moved[middle + 4 :].any()

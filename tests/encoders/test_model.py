@@ -214,6 +214,27 @@ def test_tokens_that_the_tower_does_not_give_are_refused():
     assert caught.value.field == "token_dim"
 
 
+def test_the_towers_columns_reach_the_decoder(batch):
+    tower = TinyImageTower(width=4, size=SIZE)
+    decoder = QueryDecoder(40, dim=8, layers=1, heads=2, column_dim=tower.column_dim)
+    torch.nn.init.normal_(decoder.direct.weight)
+    model = EcgScanModel(tower, decoder, d_text=6, d_shared=5).eval()
+    with torch.no_grad():
+        feature, _, columns = tower.encode_columns(batch.images)
+        latent = model.project_reconstruction(feature[:, : tower.summary_dim])
+        assert torch.allclose(model(batch).reconstruction_mv, decoder(latent, columns=columns), atol=1e-6)
+        assert torch.allclose(model.reconstruct(batch.images), decoder(latent, columns=columns), atol=1e-6)
+    model.train()(batch).reconstruction_mv.square().sum().backward()
+    assert tower.stem[0].weight.grad.any()
+
+
+@pytest.mark.parametrize(("tower", "size"), [(TinyImageTower(width=4, size=SIZE), 7), (Reader(adapted=True), 6)])
+def test_columns_that_the_tower_does_not_give_are_refused(tower, size):
+    with pytest.raises(ArgumentError) as caught:
+        EcgScanModel(tower, QueryDecoder(40, 8, 1, 2, column_dim=size), d_text=6, d_shared=5)
+    assert caught.value.field == "column_dim"
+
+
 def test_a_given_mask_reaches_the_decoder(model, batch):
     model.eval()
     torch.nn.init.normal_(model.decoder.mask)

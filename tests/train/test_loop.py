@@ -11,7 +11,7 @@ import torch
 
 from ecgscan_lab.batch import FrozenFeatures, make_batch
 from ecgscan_lab.data.synthetic import synthetic_cohort
-from ecgscan_lab.errors import CheckpointError, SplitError
+from ecgscan_lab.errors import ArgumentError, CheckpointError, SplitError
 from ecgscan_lab.train import loop
 from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 from ecgscan_lab.train.loop import Pretrained, build_model, load_model, pretrain, validation_loss
@@ -276,3 +276,22 @@ def test_a_checkpoint_without_a_recipe_is_refused(tmp_path):
     path = save_checkpoint(tmp_path / "other.safetensors", {"weight": torch.zeros(2)}, {})
     with pytest.raises(CheckpointError, match="does not fit"):
         load_model(path)
+
+
+def test_a_decoder_of_columns_trains_and_comes_back(cohort, frozen, tmp_path):
+    run = pretrain(cohort, frozen, dataclasses.replace(SHORT, column_queries=True), tmp_path, seed=0)
+    again, _ = load_model(run.checkpoint)
+    assert again.decoder.direct.weight.any(), "it began at zero"
+    pages = make_batch(cohort, frozen, np.arange(3), SHORT.plan()).images
+    with torch.no_grad():
+        decoded = again.reconstruct(pages)
+        assert torch.equal(decoded, run.model.reconstruct(pages))
+    assert decoded.shape == (3, 12, cohort.n_samples)
+    assert float(decoded.std()) > 0
+
+
+def test_columns_of_a_tower_that_has_none_are_refused():
+    recipe = Recipe("clip", image_tower="open_clip:ViT-B-32", tower_size=(64, 64), column_queries=True)
+    with pytest.raises(ArgumentError) as caught, torch.device("meta"):
+        build_model(recipe, d_text=8, n_samples=1000, seed=0)
+    assert caught.value.field == "column_queries"
