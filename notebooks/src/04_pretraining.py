@@ -96,14 +96,17 @@ compare_with_paper(big)
 # %%
 import pandas as pd
 
-from ecgscan_lab.encoders.lora import add_lora
+from ecgscan_lab.encoders.lora import add_lora, lora_report
 from ecgscan_lab.encoders.towers import image_tower
 
-rows = {}
-for targets in ("attention", "attention+mlp", "out_proj"):
+reports = {"attention": lora_report(big.tower)}  # what the model above has
+for targets in ("attention+mlp", "out_proj"):
     with torch.device("meta"):
-        report = add_lora(image_tower("clip-vit-l-14-336"), rank=16, alpha=32, targets=targets)
-    rows[targets] = {"layers": report.n_modules, "trainable": report.n_parameters, "share, %": report.n_parameters / 3.035e6}
+        reports[targets] = add_lora(image_tower("clip-vit-l-14-336"), rank=16, alpha=32, targets=targets)
+rows = {
+    name: {"layers": report.n_modules, "trainable": report.n_parameters, "share, %": report.n_parameters / 3.035e6}
+    for name, report in reports.items()
+}
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
