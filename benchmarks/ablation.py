@@ -56,8 +56,12 @@ def rows(recipe: Recipe) -> dict[str, Recipe]:
     nothing = Weights(theta=0.0, beta=0.0, w_rule=0.0)
     paper = Weights.paper()
     cured = replace(paper, gram_kind="signed_plane_distance", hidden_weight=0.25)
+    tokens = replace(
+        recipe, column_queries=False, cross_attention=True, decoder_dim=64, decoder_heads=2, mask_share=0.25,
+        samples_per_query=40,
+    )  # fmt: skip
     plain = replace(
-        recipe, weights=nothing, multi_positive=False, cross_attention=False, independent_leads=False,
+        tokens, weights=nothing, multi_positive=False, cross_attention=False, independent_leads=False,
         project="tanh", signal_unit="mv",
     )  # fmt: skip
     return {
@@ -65,10 +69,11 @@ def rows(recipe: Recipe) -> dict[str, Recipe]:
         "+ Gram": replace(plain, weights=replace(nothing, theta=0.05)),
         "+ reconstruction": replace(plain, weights=replace(paper, w_rule=0.0)),
         "+ lead laws (the paper's objective)": replace(plain, weights=paper),
-        "+ our cures": replace(recipe, weights=cured),
-        "+ statements": replace(recipe, weights=replace(cured, w_statement=1.0)),
-        "statements at 0.02": replace(recipe, weights=replace(cured, w_statement=0.02)),
-        "+ distillation": recipe,
+        "+ our cures": replace(tokens, weights=cured),
+        "+ statements": replace(tokens, weights=replace(cured, w_statement=1.0)),
+        "statements at 0.02": replace(tokens, weights=replace(cured, w_statement=0.02)),
+        "+ distillation": tokens,
+        "columns in place of tokens": recipe,
     }
 
 

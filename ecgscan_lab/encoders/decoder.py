@@ -103,9 +103,9 @@ class QueryDecoder(nn.Module):
             self.read_columns = nn.Sequential(nn.BatchNorm1d(column_dim), nn.Conv1d(column_dim, dim, 3, padding=1))
             self.gates = nn.Parameter(1 + torch.randn(n_queries, dim))
             self.direct = nn.Linear(dim, self.head.out_features)
-            for layer in (self.head, self.direct):
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            for speaks in (self.head, self.direct):
+                nn.init.zeros_(speaks.weight)
+                nn.init.zeros_(speaks.bias)
 
     def forward(
         self,

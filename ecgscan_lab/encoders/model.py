@@ -56,7 +56,8 @@ class EcgScanModel(nn.Module):
         d_summary: size of the teacher's summary of the signal; None predicts none.
 
     Raises:
-        ArgumentError: the decoder's tokens or columns are not the tower's, or the temperatures' limits exclude their start.
+        ArgumentError: the decoder's tokens or columns are not the tower's, or the temperatures' limits exclude their
+            start.
     """
 
     def __init__(
@@ -104,13 +105,13 @@ class EcgScanModel(nn.Module):
             generator: draws the decoder's query mask (training only).
             masked: the mask itself, in place of the draw, bool `[batch, query]` (`encoders.decoder.query_mask`).
         """
-        z_img, *seen = self._see(batch.images)
+        z_img, tokens, columns = self._see(batch.images)
         scale = self._scale(self.log_logit_scale)
         return Features(
             image=self.project_contrastive(z_img).float(),
             text=self.project_text(batch.text_features).float(),
             signal=batch.signal_features,
-            reconstruction_mv=None if self.decoder is None else self._decode(z_img, *seen, generator, masked),
+            reconstruction_mv=None if self.decoder is None else self._decode(z_img, tokens, columns, generator, masked),
             signal_mv=batch.signals_mv,
             logit_scale=scale,
             gram_logit_scale=scale if self.log_gram_logit_scale is None else self._scale(self.log_gram_logit_scale),
@@ -216,8 +217,10 @@ class EcgScanModel(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and _trains(tower)):
             if reads_columns:
                 pooled, tokens, columns = tower.encode_columns(images)
+            elif hasattr(tower, "encode"):
+                pooled, tokens = tower.encode(images)
             else:
-                pooled, tokens = tower.encode(images) if hasattr(tower, "encode") else (tower(images), tower.tokens(images))
+                pooled, tokens = tower(images), tower.tokens(images)
         return pooled[:, : self.d_projected], tokens if reads_tokens else None, columns
 
     def _decode(
