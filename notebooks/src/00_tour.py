@@ -134,6 +134,7 @@ distinct, text_ids = np.unique(texts, return_inverse=True)
 tower = text_tower(recipe.text_tower)
 text_features = tower.encode_text(list(distinct))[text_ids]
 print(f"{tower.name}: {len(texts)} texts, {len(distinct)} distinct, {text_features.shape[1]} dimensions")
+del tower  # 90 MB, wanted again in section 8 only
 pd.Series(texts).value_counts().head(5).rename("records").to_frame()
 
 # %% [markdown]
@@ -250,6 +251,7 @@ show(plot_auroc_bars(rows, title="Linear probe on held-out patients"))
 from ecgscan_lab.evaluate.judgement import zero_shot_tasks
 
 embeddings = run.model.project_images(features["pretrained"])
+tower = text_tower(recipe.text_tower)
 zero_shots = zero_shot_tasks(run.model, embeddings, tower, cohort, n_bootstrap=recipe.n_bootstrap, seed=seed)
 rows = [{"label": t, **r.as_dict()} for t, r in zero_shots.items()]
 show(plot_auroc_bars(rows, title="Zero-shot on held-out patients"))
