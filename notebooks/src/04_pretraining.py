@@ -350,6 +350,7 @@ def judge(model, step):
 unbroken = pretrain(few, few_frozen, short, out / "unbroken", seed=seed, judge=judge)
 
 
+# %%
 def press_ctrl_c(row):
     if row["step"] == 10:
         signal.raise_signal(signal.SIGINT)
