@@ -115,9 +115,10 @@ made every volume zero |
 
 
 def ptbxl_laptop(profile: str = "full") -> Recipe:
-    """PTB-XL on two CPU cores: what `ecgscan-lab replicate ptbxl` trains, and the weights that come with the package.
+    """PTB-XL on two CPU cores: what `ecgscan-lab replicate ptbxl` trains.
 
-    The objective of `paper_plus` with statements as texts beside it. They have a temperature of their own and a small
+    The weights that come with the package hold their own recipe: this one, before the decoder read columns. The
+    objective of `paper_plus` with statements as texts beside it. They have a temperature of their own and a small
     weight: at 1 in place of 0.02 they drown the contrast, and the tower learns its training records' labels by heart
     (`docs/lab-log.md`). The page also has to tell how the signal teacher's tokens are distributed. The decoder reads
     columns of the page in place of patch tokens, which hold no curve: it learns, and with it the first stage of the
