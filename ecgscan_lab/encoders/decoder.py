@@ -154,33 +154,19 @@ class QueryDecoder(nn.Module):
 
     def _shown(self, columns: torch.Tensor | None, batch: int) -> torch.Tensor | None:
         """What the page shows at the moment of every query `[batch, query, dim]`; None where no columns are read."""
-        if self.column_dim is None:
-            if columns is not None:
-                raise ArgumentError("this decoder reads no columns", field="columns", fix="build it with column_dim")
+        wanted = None if self.column_dim is None else (batch, self.column_dim, "column")
+        columns = _fitting("columns", columns, wanted, "pass the image tower's columns (encode_columns)")
+        if columns is None:
             return None
-        if columns is None or columns.ndim != 3 or columns.shape[:2] != (batch, self.column_dim):
-            raise ArgumentError(
-                "no columns were given" if columns is None else f"got columns of shape {tuple(columns.shape)}",
-                field="columns",
-                expected=f"[{batch}, {self.column_dim}, column]",
-                fix="pass the image tower's columns (encode_columns)",
-            )
         read = F.interpolate(self.read_columns(columns), size=len(self.queries), mode="linear")
         return read.transpose(1, 2) * self.gates
 
     def _memory(self, tokens: torch.Tensor | None, batch: int) -> torch.Tensor | None:
         """What the queries attend to: projected tokens that know their place in the reading order."""
-        if self.token_dim is None:
-            if tokens is not None:
-                raise ArgumentError("this decoder reads no tokens", field="tokens", fix="build it with token_dim")
+        wanted = None if self.token_dim is None else (batch, "token", self.token_dim)
+        tokens = _fitting("tokens", tokens, wanted, "pass the image tower's tokens(images)")
+        if tokens is None:
             return None
-        if tokens is None or tokens.ndim != 3 or tokens.shape[0] != batch or tokens.shape[2] != self.token_dim:
-            raise ArgumentError(
-                "no tokens were given" if tokens is None else f"got tokens of shape {tuple(tokens.shape)}",
-                field="tokens",
-                expected=f"[{batch}, token, {self.token_dim}]",
-                fix="pass the image tower's tokens(images)",
-            )
         projected = self.project_tokens(tokens)
         # The map of a convolutional tower says what it sees but not where, so each token is told.
         return projected + sinusoids(tokens.shape[1], self.dim, tokens.device).to(projected.dtype)
@@ -226,6 +212,31 @@ def sinusoids(n: int, dim: int, device: torch.device | str = "cpu") -> torch.Ten
     frequency = torch.exp(torch.arange(half, device=device) * (-math.log(10_000.0) / half))
     angle = torch.arange(n, device=device).unsqueeze(1) * frequency
     return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :dim]
+
+
+def _fitting(
+    what: str, given: torch.Tensor | None, wanted: tuple[int | str, ...] | None, fix: str
+) -> torch.Tensor | None:
+    """What a decoder was given to read, refused if it was not built for it.
+
+    `wanted` holds sizes, and words for free ones; None where nothing is read.
+    """
+    if wanted is None:
+        if given is not None:
+            raise ArgumentError(f"this decoder reads no {what}", field=what, fix=f"build it with {what[:-1]}_dim")
+        return None
+    if (
+        given is None
+        or given.ndim != len(wanted)
+        or any(isinstance(want, int) and n != want for n, want in zip(given.shape, wanted, strict=True))
+    ):
+        raise ArgumentError(
+            f"no {what} were given" if given is None else f"got {what} of shape {tuple(given.shape)}",
+            field=what,
+            expected=f"[{', '.join(map(str, wanted))}]",
+            fix=fix,
+        )
+    return given
 
 
 def _check(
