@@ -282,8 +282,8 @@ pd.DataFrame(recall).round(1)
 #
 # The paper's decoder draws ten seconds of twelve leads from one vector, and has 86 million parameters and 50,000 steps to learn
 # where each beat is; ours would still draw a flat line (an SNR of 0 dB) after minutes. So each of its queries also reads the
-# column of the page's first feature map that shows its moment (not in `smoke`). What the page shows it begins to read; what
-# the page hides it must guess.
+# column of the page's first feature map that shows its moment (not in `smoke`). What the page shows it begins to read, slow
+# waves before narrow ones; what the page hides it must guess.
 
 # %%
 from ecgscan_lab.evaluate import reconstruction_error
