@@ -356,7 +356,8 @@ from ecgscan_lab.plots.robustness import plot_robustness
 
 plan = PagePlan(size=recipe.size)
 layouts = {name: other_layouts()[name] for name in ("standard 3x4", "standard 6x2", "standard 12x1")}
-wanted = conditions(plan, presets=("scan", "photo", "fax"), strengths=(0.5, 1.0), layouts=layouts, resolutions=(0.35, 0.7, 1.4))
+strengths, sizes = {"smoke": ((1.0,), (0.35, 1.4))}.get(profile, ((0.5, 1.0), (0.35, 0.7, 1.4)))
+wanted = conditions(plan, presets=("scan", "photo", "fax"), strengths=strengths, layouts=layouts, resolutions=sizes)
 clean = found.features.features
 curves = robustness(model.tower, cohort, task, plan, wanted, n_bootstrap=n_bootstrap, clean_features=clean)
 show(plot_robustness(curves.rows()))
