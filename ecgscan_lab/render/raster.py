@@ -73,7 +73,9 @@ def _fill_paper(buffer, frame, colours, grid):
     major_x = _line_transparency(x0, x1, origin_x, major_step, major_line)
     minor_y = _line_transparency(y0, y1, origin_y, minor_step, minor_line)
     major_y = _line_transparency(y0, y1, origin_y, major_step, major_line)
-    common_minor_y = minor_y.max()
+    common_minor_y = np.float32(0.0)
+    for clear in minor_y:
+        common_minor_y = max(common_minor_y, clear)
     # One run of a row: all three channels when they lie side by side, else one channel.
     runs, channels = (1, 3) if channel_stride == 1 else (3, 1)
     n = (x1 - x0) * channels
@@ -175,7 +177,7 @@ def _widen(edge, sign, radius_sub, n_sub, out):
     NaN compares false, so that gaps in `edge` never contribute.
     """
     n, reach = edge.shape[0], int(radius_sub)
-    sign, beyond = np.float32(sign), np.float32(radius_sub - reach)
+    beyond = np.float32(radius_sub - reach)
     out[:] = np.nan
     core = out[reach + 1 : n - reach - 1]
     core[:] = -1e30
@@ -242,8 +244,8 @@ def _draw_trace(buffer, frame, colours, samples, place, pen, cover, row_top, row
     top, bottom = np.empty(n, np.float32), np.empty(n, np.float32)
     _sample_trace(samples, x_first, dx, baseline, px_per_mv, first_column, n_sub, top, bottom)
     upper, lower = np.empty(n, np.float32), np.empty(n, np.float32)
-    _widen(top, -1, radius_sub, n_sub, upper)
-    _widen(bottom, 1, radius_sub, n_sub, lower)
+    _widen(top, np.float32(-1.0), radius_sub, n_sub, upper)
+    _widen(bottom, np.float32(1.0), radius_sub, n_sub, lower)
     for first in range(0, n, n_sub):
         x = (first_column + first) // n_sub
         if frame[7] <= x < frame[8]:
@@ -306,7 +308,8 @@ def draw(buffer, frame, colours, grid, signal, segments, dx, pen, bars, atlas, m
         _fill_box(buffer, frame, colours, bars[b, 0], bars[b, 1], bars[b, 2], bars[b, 3])
     for t in range(masks.shape[0]):
         offset, height, width = masks[t]
-        chosen[t] = places[t, _free_place(row_top, row_bottom, places[t], height, width, clearance)]
+        place = _free_place(row_top, row_bottom, places[t], height, width, clearance)
+        chosen[t, 0], chosen[t, 1] = places[t, place, 0], places[t, place, 1]
         mask = atlas[offset : offset + height * width].reshape((height, width))
         _stamp(buffer, frame, colours, mask, chosen[t, 0], chosen[t, 1])
 

@@ -36,7 +36,7 @@ def tiny() -> Recipe:
 
 
 def quick(n_train: int) -> Recipe:
-    """A small model on two cores within minutes: 9,600 to 34,000 pages.
+    """A small model on two cores within minutes: 6,400 to 34,000 pages.
 
     Args:
         n_train: records to train on.
@@ -215,11 +215,12 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
     """The recipe of a profile for so many training records.
 
     `smoke` runs every line of code in seconds and learns next to nothing; `quick` learns within minutes on two cores:
-    for up to `FEW` records 300 steps of 32 pages, for more four pages a record, 34,000 at most, in steps of 64; `full`
-    is ten passes of a wider tower over larger pages, for a GPU or a night. The objective has the paper's weights in all
-    three. Few records need three of our cures and pages that begin at a random moment, or raw pixels are as good: on
-    2,000 synthetic ones superclass AUROC is then 94.7, with a decoder that reads no columns 91 to 93, with none of it
-    88.5 after 500 steps (`docs/lab-log.md`).
+    for up to `FEW` records 200 steps of 32 small pages, for more four pages a record, 34,000 at most, in steps of 64;
+    `full` is ten passes of a wider tower over larger pages, for a GPU or a night. The objective has the paper's weights
+    in all three. Few records need three of our cures and pages that begin at a random moment, or raw pixels are as
+    good: on 2,000 synthetic ones, larger pages and 300 steps superclass AUROC is then 94.7, with a decoder that reads
+    no columns 91 to 93, with none of it 88.5 after 500 steps; the smaller pages cost nothing, the fewer steps a point
+    at most (`docs/lab-log.md`).
 
     Raises:
         ArgumentError: unknown profile.
@@ -245,14 +246,15 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
             signal_unit="record_sd",
             time_shift=True,
             column_queries=True,
-            samples_per_query=18,
+            size=(128, 304),
+            samples_per_query=25,  # what a column of 8 px shows
             mask_share=0.0,
-            steps=300,
+            steps=200,
             batch_size=32,
             lr=3e-3,
-            teacher_steps=100,
+            teacher_steps=60,
             teacher_batch=64,
-            supervised_steps=200,
+            supervised_steps=180,
         )
     if profile == "quick":
         steps = min(max(4 * n_train, 16_000), 34_000) // 64

@@ -108,7 +108,7 @@ image = draw_page(record, dpi=110)
 show(plot_page(image))
 
 # %% [markdown]
-# The network sees a more compact page, in the quick profile at 448 x 192 pixels, and every time a record comes round its page
+# The network sees a more compact page, in the quick profile at 304 x 128 pixels, and every time a record comes round its page
 # looks a little different: colour and strength of the grid, width of the pen, place of the rows.
 
 # %%

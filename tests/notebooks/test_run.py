@@ -1,6 +1,7 @@
 """Every notebook but the tour runs headlessly in its smoke profile, describes its pictures, and judges its exercises.
 
-The tour has a run of its own, on synthetic and on real records, in `.ci/run`. Where ECGSCAN_EXECUTED names the
+How long that takes is measured (`docs/notebooks.md`), not tested: another processor, or compiling on first use, doubles
+it. The tour has a run of its own, on synthetic and on real records, in `.ci/run`. Where ECGSCAN_EXECUTED names the
 results.json of `ecgscan-lab notebooks run --profile smoke --edition both`, its executed copies are judged instead.
 """
 
@@ -23,8 +24,7 @@ pytestmark = pytest.mark.notebooks
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 STUDENT = [path for path in sorted(FOLDER.glob("*.ipynb")) if path.name != "00_tour.ipynb"]
 SOLUTIONS = sorted((FOLDER / "solutions").glob("*.ipynb"))
-PROCESSOR_S = 60.0  # half a minute is the aim; compiling on first use may take as long again
-HANGS_S = 420.0  # wall time, which says more about the machine than about the notebook
+HANGS_S = 420.0
 
 
 def name_of(path: Path) -> str:
@@ -32,12 +32,12 @@ def name_of(path: Path) -> str:
 
 
 def run_now(path: Path, out: Path):
-    """A notebook after a run, and the processor time of its kernel in seconds."""
+    """A notebook after a run."""
     given = {"profile": "smoke", "out": str(out)}
     declared = declared_parameters(read_notebook(path), path)
     given = {name: value for name, value in given.items() if name in declared}
     run = run_notebook(path, out, given, timeout_s=HANGS_S, kernel_env={"CI": "true"})
-    return read_notebook(run.path), run.processor_s
+    return read_notebook(run.path)
 
 
 def run_before(path: Path, results: Path):
@@ -49,24 +49,20 @@ def run_before(path: Path, results: Path):
     notebook = read_notebook(results.parent / "executed" / f"{name}.ipynb")
     sources = [cell.source for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", ())]
     assert sources == [cell.source for cell in read_notebook(path).cells], f"{results} is older than {path}"
-    return notebook, rows[name]["processor_s"]
+    return notebook
 
 
 @pytest.fixture(scope="module", params=[*STUDENT, *SOLUTIONS], ids=name_of)
 def executed(request, tmp_path_factory):
-    """A notebook's path, what it looks like after a run, and the processor time of its kernel in seconds."""
+    """A notebook's path, and what it looks like after a run."""
     results = os.environ.get("ECGSCAN_EXECUTED")
     if results:
-        return request.param, *run_before(request.param, Path(results))
-    return request.param, *run_now(request.param, tmp_path_factory.mktemp("run"))
+        return request.param, run_before(request.param, Path(results))
+    return request.param, run_now(request.param, tmp_path_factory.mktemp("run"))
 
 
 def outputs_of(notebook):
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-
-
-def test_a_smoke_run_is_short(executed):
-    assert 0.5 < executed[2] < PROCESSOR_S
 
 
 def test_every_picture_is_described(executed):
@@ -94,7 +90,7 @@ def test_figures_for_a_sweep_are_recorded_and_finite(executed):
 
 
 def test_stubs_are_not_attempted_and_solutions_are_right(executed):
-    path, notebook, _ = executed
+    path, notebook = executed
     texts = [output.data["text/plain"] for output in outputs_of(notebook) if "text/plain" in output.get("data", {})]
     verdicts = dict(
         re.findall(r"^Exercise (\d\d\.\d+): (not attempted|right|wrong|crashed)", "\n".join(texts), re.MULTILINE)

@@ -173,7 +173,7 @@ def normal_equations(
             continue
         start, stop = max(0, math.floor(low)), min(height, math.ceil(high))
         others = _neighbours(s, x, columns, edges, n_sub, start, stop, near)
-        base, last = 1 << 40, 0
+        base, last = np.int64(1 << 40), 0
         for j in range(first, first + n_sub):
             if edges[s, 0, j] < edges[s, 1, j]:
                 for side in range(2):
@@ -188,7 +188,7 @@ def normal_equations(
             through = 1.0
             for k in range(others):
                 through *= 1.0 - _cover(edges[near[k]], (x - columns[near[k], 0]) * n_sub, n_sub, y)
-            w = weight[y, x]
+            w = float(weight[y, x])
             residual = through * (1.0 - _cover(edges[s], first, n_sub, y)) - seen[y, x]
             error[c] += w * residual * residual
             share = min(max(middle - y, 0.0), 1.0)

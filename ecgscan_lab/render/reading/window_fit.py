@@ -37,6 +37,24 @@ def _solve_banded(matrix, right):
 
 
 @njit(cache=True, nogil=True)
+def _copy(target, source):
+    """`target[:] = source`, whose check of shapes takes seconds to compile."""
+    for i in range(target.shape[0]):
+        target[i] = source[i]
+
+
+@njit(cache=True, nogil=True)
+def _spread(y):
+    """Standard deviation of the differences of neighbours."""
+    n = y.shape[0] - 1
+    mean = (y[n] - y[0]) / n
+    total = 0.0
+    for i in range(n):
+        total += (y[i + 1] - y[i] - mean) ** 2
+    return np.sqrt(total / n)
+
+
+@njit(cache=True, nogil=True)
 def _bend(y, low, high, smooth, matrix, right):
     """Add second differences that touch samples [low, high) to the normal equations; returns their sum of squares."""
     total = 0.0
@@ -120,11 +138,11 @@ def descend(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend,
         )
         if total < least:
             least, damping = total, max(DAMPING, damping / 4)
-            best[:] = before
+            _copy(best, before)
             if least < enough:
                 break
         elif k > rounds // 2:
-            y[low:high] = best
+            _copy(y[low:high], best)
             damping *= 8
         smooth = max(weight_of_bend, 0.4 * smooth)
     return least
@@ -168,8 +186,8 @@ def shift_parts(s, y, window, span, place, pen_px, page, runs, band, weight_of_b
                     )
                     if total < least:
                         least, best, improved = total, y[low:high].copy(), True
-                    y[low + i : low + j] = kept[i:j]
-        y[low:high] = best
+                    _copy(y[low + i : low + j], kept[i:j])
+        _copy(y[low:high], best)
         if not improved:
             break
 
@@ -183,11 +201,11 @@ def hop(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend, blo
     np.random.seed(0)
     low, high = window
     n = high - low
-    best[:] = y[low:high]
+    _copy(best, y[low:high])
     found = np.empty(n)
     least = newton_step(s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, 0.0, error)
     for _ in range(hops):
-        spread = np.std(np.diff(best)) * 0.6 + 0.2
+        spread = 0.6 * _spread(best) + 0.2
         i = np.random.randint(0, n - 1)
         j = min(n, i + np.random.randint(2, 8))
         way = 2 * np.random.randint(0, 2) - 1
@@ -203,8 +221,8 @@ def hop(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend, blo
         )
         if total < least:
             least = total
-            best[:] = found
+            _copy(best, found)
             if least < enough:
                 break
-    y[low:high] = best
+    _copy(y[low:high], best)
     return least
