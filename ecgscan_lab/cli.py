@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shlex
 import sys
 import webbrowser
@@ -27,6 +28,7 @@ from ecgscan_lab.replicate.commands import add_replicate_verb, run_replicate
 from ecgscan_lab.train.commands import add_pretrain_verb, run_pretrain
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+NO_READER = 141  # and for one whose output nobody reads any more
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,12 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(argv)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        sys.stdout.flush()
+        return status
     except EcgScanLabError as error:
         if args.debug:
             raise
         print(f"ecgscan-lab: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # what reads the output, `head` for one, has enough; nothing may be flushed to it at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NO_READER
     except KeyboardInterrupt:  # verbs that have something to keep or to say catch it themselves
         if args.debug:
             raise

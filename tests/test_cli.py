@@ -157,6 +157,15 @@ def test_a_tour_leaves_results_notebook_and_report(tmp_path, monkeypatch, capsys
     assert str(out / "report.html") in shown
 
 
+def test_a_reader_that_has_enough_ends_a_command_without_a_traceback():
+    command = [sys.executable, "-m", "ecgscan_lab.cli", "pretrain", "--recipe", "paper", "--print"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 141
+
+
 def start_tour(notebook: Path, out: Path) -> subprocess.Popen:
     """The command line in a process group of its own, running this notebook as its tour."""
     program = f"""

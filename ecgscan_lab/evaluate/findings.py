@@ -230,9 +230,10 @@ def judge_leads(
 ) -> tuple[np.ndarray, tuple[Finding, ...], float, float]:
     """Embedding, findings, p of looking ordinary and p of being normal, for leads read off a page.
 
-    **Rule.** A page that looks like none of the reference (`p_familiar <= alpha`) is not judged at all. A page whose
-    most abnormal score is not unusual among normal ones (`p_normal > alpha`) cannot be told from normal. Else every
-    finding has the verdict of `conformal.verdict_of`, over the 5th to 95th percentile of its views.
+    **Rule.** A page that looks like none of the reference (`p_familiar <= alpha`) is not judged at all. Else every
+    finding has the verdict of `conformal.verdict_of`, over the 5th to 95th percentile of its views; but on a page whose
+    most abnormal score is not unusual among normal ones (`p_normal > alpha`) an abnormal finding that would be "seen"
+    cannot be told from normal.
 
     Properties: a normal page like those of the reference gets any abnormal finding "seen" in at most a share `alpha`.
     """

@@ -49,7 +49,7 @@ def read_file(path: str | PathLike[str]) -> bytes:
     try:
         return read_bounded(Path(path), MAX_FILE_BYTES)
     except RecordError as error:
-        raise PictureError(error.what, file=path, expected=_EXPECTED, fix="copy the file again") from error
+        raise PictureError(error.what, file=path, expected=_EXPECTED, fix=error.fix or "copy the file again") from error
 
 
 def is_pdf(content: bytes) -> bool:

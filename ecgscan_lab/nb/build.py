@@ -55,7 +55,12 @@ def stale_notebooks(folder: str | Path) -> list[Path]:
     """
     sources = sorted(Path(folder, "src").glob("*.py"))
     if not sources:
-        raise NotebookError("no notebook sources", file=Path(folder, "src"), expected="src/NN_name.py")
+        raise NotebookError(
+            "no notebook sources",
+            file=Path(folder, "src"),
+            expected="src/NN_name.py",
+            fix="run it in a clone of the repository, or name its folder by --folder",
+        )
     targets = [Path(folder, source.stem + ".ipynb") for source in sources]
     targets += [Path(folder, "solutions", source.stem + ".ipynb") for source in sources if _has_exercises(source)]
     present = {*Path(folder).glob("*.ipynb"), *Path(folder, "solutions").glob("*.ipynb")}

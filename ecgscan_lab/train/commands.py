@@ -58,7 +58,11 @@ def add_pretrain_verb(commands: Any, common: argparse.ArgumentParser, run: Calla
     running.add_argument("--draw-on", choices=("cpu", "gpu"), default="cpu", help="where pages are drawn")
     running.add_argument("--processes", type=int, metavar="N", help="refuse to run on another number of processes")
     running.add_argument("--save-every", type=float, default=600, metavar="S", help="seconds between checkpoints (600)")
-    running.add_argument("--estimate-only", action="store_true", help="print what the run would cost and stop")
+    running.add_argument(
+        "--estimate-only",
+        action="store_true",
+        help="prepare the frozen features, print what training would cost, and stop",
+    )
     verb.set_defaults(run=run)
 
 
@@ -83,13 +87,15 @@ def run_pretrain(args: argparse.Namespace, say: Say) -> int:
         args: what `add_pretrain_verb` parsed.
         say: called with each line; only the first process of several speaks.
     """
+    from ecgscan_lab.data import DEFAULT_SYNTHETIC_RECORDS
     from ecgscan_lab.train.estimate import estimate_run
     from ecgscan_lab.train.frozen_features import prepare_frozen
     from ecgscan_lab.train.loop import pretrain
     from ecgscan_lab.train.processes import join_processes
 
     if args.print_only:
-        say(str(chosen_recipe(args, n_train=args.records or 17_000)))
+        n_records = DEFAULT_SYNTHETIC_RECORDS if args.data == "synthetic" else 17_000
+        say(str(chosen_recipe(args, n_train=args.records or n_records)))
         return 0
     for name in ("data", "out"):
         if getattr(args, name) is None:

@@ -61,7 +61,7 @@ def prepare_frozen(
             f"{recipe.signal_teacher} without its weights would teach noise",
             field="teacher_weights",
             expected="a file that encoders.teachers.convert_teacher wrote",
-            fix=f"ecgscan-lab data show {recipe.signal_teacher} says where the weights are",
+            fix=f"--teacher-weights FILE; ecgscan-lab data show {recipe.signal_teacher} says where to get it",
         )
     distils = recipe.weights.w_distillation > 0
     if distils and recipe.signal_teacher != "tiny":

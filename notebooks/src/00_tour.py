@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | `quick`: 4 to 6 minutes on two cores, 1.2 GB (1.5 with a CUDA build of torch); `smoke`: half a minute |
+# | **Time and memory** | `quick`: about five minutes on two cores, 1.2 GB (1.5 with a CUDA build of torch); `smoke`: half a minute |
 # | **You will learn to** | *draw* an ECG page from a recording, *align* pages with signals and reports, *judge* what the image encoder learned |
 # | **You need** | Python, a little deep learning; no GPU, no download, no cardiology |
 # | **The code** | the objective, Eq. 8-9: [objective.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/losses/objective.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/losses/test_objective.py); the loop: [loop.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/train/loop.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/train/test_loop.py) |
@@ -108,8 +108,8 @@ image = draw_page(record, dpi=110)
 show(plot_page(image))
 
 # %% [markdown]
-# The network sees a more compact page, in the quick profile at 304 x 128 pixels, and every time a record comes round its page
-# looks a little different: colour and strength of the grid, width of the pen, place of the rows.
+# The network sees a more compact page, and every time a record comes round its page looks a little different: colour and
+# strength of the grid, width of the pen, place of the rows; where records are few, also the moment at which it begins.
 
 # %%
 from ecgscan_lab.batch import draw_images
@@ -193,7 +193,7 @@ pd.Series({name: float(part) for name, part in loss.parts.items()} | {"total": f
 #
 # The loop can be read in a sitting: `ecgscan_lab/train/loop.py`. The weights with the lowest validation loss are kept; if you
 # interrupt the cell, the latest ones are kept, too. The objective has the paper's weights; a small tower, pages of this
-# size, batch, rate and minutes in place of days are ours. For up to 2,000 training records three of our cures are on as well:
+# size, batch, rate and minutes in place of days are ours. In `quick`, for up to 2,000 training records, three of our cures are on as well:
 # no tanh before the shared space, each signal in units of its own deviation, and a decoder that reads the page column by
 # column. `04_pretraining` sets recipes side by side.
 
@@ -282,7 +282,7 @@ pd.DataFrame(recall).round(1)
 #
 # The paper's decoder draws ten seconds of twelve leads from one vector, and has 86 million parameters and 50,000 steps to learn
 # where each beat is; ours would still draw a flat line (an SNR of 0 dB) after minutes. So each of its queries also reads the
-# column of the page's first feature map that shows its moment (not in `smoke`). What the page shows it begins to read, slow
+# column of the page's first feature map that shows its moment (in `quick`, for up to 2,000 training records). What the page shows it begins to read, slow
 # waves before narrow ones; what the page hides it must guess.
 
 # %%

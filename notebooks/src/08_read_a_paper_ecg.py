@@ -162,8 +162,9 @@ show(plot_findings(rows))
 
 # %% [markdown]
 # The blue bar spans other readings of the same page, with errors of a pen's width. The rule: a page unlike all of the
-# reference is not judged; one that is not unusual among normal pages cannot be told from normal; else *absent* is ruled out
-# where even the lowest score is unusual without the finding, *present* where even the highest is unusual with it.
+# reference is not judged. Else *absent* is ruled out where even the lowest score is unusual without the finding, *present*
+# where even the highest is unusual with it. And where the page is not unusual among normal ones, an abnormal finding that
+# would be *seen* cannot be told from normal.
 #
 # ### Exercise 08.2
 #

@@ -14,7 +14,7 @@ from ecgscan_lab.errors import ArgumentError, CheckpointError, TrainingError
 from ecgscan_lab.train.checkpoint import load_checkpoint
 from ecgscan_lab.train.commands import add_pretrain_verb, chosen_recipe, run_pretrain
 from ecgscan_lab.train.loop import load_model
-from ecgscan_lab.train.recipes import paper, tiny
+from ecgscan_lab.train.recipes import paper, quick, tiny
 
 SMALL = "--data synthetic --records 60 --recipe tiny --set text_tower=hashed size=[48,112] d_shared=16 tower_width=4"
 SMALL += " decoder_dim=16 teacher_steps=2 steps=4 validations=2 batch_size=8 weights.theta=0.1 --seed 3"
@@ -70,6 +70,11 @@ def test_recipes_are_named_read_from_files_and_changed(tmp_path):
     status, lines = run(f"{words} --print")
     assert status == 0
     assert "lora_targets" in lines[0]
+
+
+def test_print_shows_the_recipe_that_so_many_records_are_trained_with():
+    assert run("--data synthetic --recipe quick --print")[1] == [str(quick(1_385))]
+    assert run("--recipe quick --print")[1] == [str(quick(17_000))]
 
 
 @pytest.mark.parametrize(
