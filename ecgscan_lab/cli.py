@@ -44,9 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"ecgscan-lab: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # what reads the output, `head` for one, has enough; nothing may be flushed to it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return NO_READER
+    except BrokenPipeError:
+        try:
+            print(flush=True)
+        except BrokenPipeError:  # what reads the output (`head`) has enough; nothing may be flushed to it at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return NO_READER
+        raise  # another pipe broke, to a worker perhaps
     except KeyboardInterrupt:  # verbs that have something to keep or to say catch it themselves
         if args.debug:
             raise

@@ -166,6 +166,15 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_traceback():
     assert process.wait() == 141
 
 
+def test_another_broken_pipe_is_not_taken_for_it(monkeypatch):
+    def broken(args, say):
+        raise BrokenPipeError("a worker is gone")
+
+    monkeypatch.setattr(cli, "run_pretrain", broken)
+    with pytest.raises(BrokenPipeError, match="worker"):
+        cli.main(["pretrain", "--recipe", "paper", "--print"])
+
+
 def start_tour(notebook: Path, out: Path) -> subprocess.Popen:
     """The command line in a process group of its own, running this notebook as its tour."""
     program = f"""

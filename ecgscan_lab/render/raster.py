@@ -51,7 +51,8 @@ def _line_transparency(start, stop, origin_px, step_px, line_px):
 
 
 @njit(cache=True, nogil=True)
-def _copy(target, source):
+def copy_values(target, source):
+    """`target[:] = source` for flat arrays of one length, whose check of shapes would take seconds to compile."""
     for i in range(target.shape[0]):
         target[i] = source[i]
 
@@ -94,13 +95,13 @@ def _fill_paper(buffer, frame, colours, grid):
             first = y * row_stride + run * channel_stride
             row = buffer[first : first + width * channels]
             if y < y0 or y >= y1:
-                _copy(row, sheet)
+                copy_values(row, sheet)
                 continue
-            _copy(row[: x0 * channels], sheet)
-            _copy(row[x1 * channels :], sheet)
+            copy_values(row[: x0 * channels], sheet)
+            copy_values(row[x1 * channels :], sheet)
             line = row[x0 * channels : x1 * channels]
             if minor_y[y - y0] == common_minor_y and major_y[y - y0] == 1.0:
-                _copy(line, between)  # most rows cross no horizontal line
+                copy_values(line, between)  # most rows cross no horizontal line
             else:
                 _mix(line, minor_y[y - y0], major_y[y - y0], paper, minor, major)
 

@@ -66,6 +66,8 @@ def add_pretrain_verb(commands: Any, common: argparse.ArgumentParser, run: Calla
     verb.set_defaults(run=run)
 
 
+_N_TRAIN = 17_000  # about as many as PTB-XL has, for a recipe that is named before the data are read
+
 _SHORT: tuple[tuple[str, str, type], ...] = (
     ("--steps", "steps", int),
     ("--batch-size", "batch_size", int),
@@ -94,7 +96,7 @@ def run_pretrain(args: argparse.Namespace, say: Say) -> int:
     from ecgscan_lab.train.processes import join_processes
 
     if args.print_only:
-        n_records = DEFAULT_SYNTHETIC_RECORDS if args.data == "synthetic" else 17_000
+        n_records = DEFAULT_SYNTHETIC_RECORDS if args.data == "synthetic" else _N_TRAIN
         say(str(chosen_recipe(args, n_train=args.records or n_records)))
         return 0
     for name in ("data", "out"):
@@ -174,7 +176,7 @@ def chosen_recipe(args: argparse.Namespace, n_train: int) -> Recipe:
 def _data_and_recipe(args: argparse.Namespace) -> tuple[TrainingData, Recipe]:
     from ecgscan_lab.data import load_cohort
 
-    draft = chosen_recipe(args, n_train=17_000)
+    draft = chosen_recipe(args, n_train=_N_TRAIN)
     fs_hz = args.fs or (100.0 if draft.signal_teacher == "tiny" else 500.0)
     if args.data.startswith("store:"):
         data: TrainingData = _open_store(args.data.removeprefix("store:"))

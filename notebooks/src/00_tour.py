@@ -193,9 +193,9 @@ pd.Series({name: float(part) for name, part in loss.parts.items()} | {"total": f
 #
 # The loop can be read in a sitting: `ecgscan_lab/train/loop.py`. The weights with the lowest validation loss are kept; if you
 # interrupt the cell, the latest ones are kept, too. The objective has the paper's weights; a small tower, pages of this
-# size, batch, rate and minutes in place of days are ours. In `quick`, for up to 2,000 training records, three of our cures are on as well:
-# no tanh before the shared space, each signal in units of its own deviation, and a decoder that reads the page column by
-# column. `04_pretraining` sets recipes side by side.
+# size, batch, rate and minutes in place of days are ours. In `quick`, for up to 2,000 training records, three of our cures are
+# on as well: no tanh before the shared space, each signal in units of its own deviation, and a decoder that reads the page
+# column by column. `04_pretraining` sets recipes side by side.
 
 # %%
 on_step = live_losses(recipe.steps, "pretraining")
@@ -282,8 +282,8 @@ pd.DataFrame(recall).round(1)
 #
 # The paper's decoder draws ten seconds of twelve leads from one vector, and has 86 million parameters and 50,000 steps to learn
 # where each beat is; ours would still draw a flat line (an SNR of 0 dB) after minutes. So each of its queries also reads the
-# column of the page's first feature map that shows its moment (in `quick`, for up to 2,000 training records). What the page shows it begins to read, slow
-# waves before narrow ones; what the page hides it must guess.
+# column of the page's first feature map that shows its moment (in `quick`, for up to 2,000 training records). What the page
+# shows it begins to read, slow waves before narrow ones; what the page hides it must guess.
 
 # %%
 from ecgscan_lab.evaluate import reconstruction_error

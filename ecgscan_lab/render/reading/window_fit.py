@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from ecgscan_lab.render.raster import copy_values
 from ecgscan_lab.render.reading.stroke_fit import normal_equations, stroke_edges
 
 DAMPING = 1e-3
@@ -34,13 +35,6 @@ def _solve_banded(matrix, right):
         for k in range(1, min(band, n - 1 - j) + 1):
             right[j] -= matrix[k, j] * right[j + k]
         right[j] /= matrix[0, j]
-
-
-@njit(cache=True, nogil=True)
-def _copy(target, source):
-    """`target[:] = source`, whose check of shapes takes seconds to compile."""
-    for i in range(target.shape[0]):
-        target[i] = source[i]
 
 
 @njit(cache=True, nogil=True)
@@ -138,11 +132,11 @@ def descend(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend,
         )
         if total < least:
             least, damping = total, max(DAMPING, damping / 4)
-            _copy(best, before)
+            copy_values(best, before)
             if least < enough:
                 break
         elif k > rounds // 2:
-            _copy(y[low:high], best)
+            copy_values(y[low:high], best)
             damping *= 8
         smooth = max(weight_of_bend, 0.4 * smooth)
     return least
@@ -186,8 +180,8 @@ def shift_parts(s, y, window, span, place, pen_px, page, runs, band, weight_of_b
                     )
                     if total < least:
                         least, best, improved = total, y[low:high].copy(), True
-                    _copy(y[low + i : low + j], kept[i:j])
-        _copy(y[low:high], best)
+                    copy_values(y[low + i : low + j], kept[i:j])
+        copy_values(y[low:high], best)
         if not improved:
             break
 
@@ -201,7 +195,7 @@ def hop(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend, blo
     np.random.seed(0)
     low, high = window
     n = high - low
-    _copy(best, y[low:high])
+    copy_values(best, y[low:high])
     found = np.empty(n)
     least = newton_step(s, y, window, span, place, pen_px, page, runs, band, 0.0, weight_of_bend, 0.0, 0.0, 0.0, error)
     for _ in range(hops):
@@ -221,8 +215,8 @@ def hop(s, y, window, span, place, pen_px, page, runs, band, weight_of_bend, blo
         )
         if total < least:
             least = total
-            _copy(best, found)
+            copy_values(best, found)
             if least < enough:
                 break
-    _copy(y[low:high], best)
+    copy_values(y[low:high], best)
     return least
