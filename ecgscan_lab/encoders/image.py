@@ -53,6 +53,18 @@ def ink(images: torch.Tensor) -> torch.Tensor:
     return ((light - bright) * (255.0 / light.clamp(min=_DARKEST_PAPER))).clamp(0.0, 255.0)
 
 
+def _keep_layout(x: torch.Tensor) -> torch.Tensor:
+    """The map itself, whose gradient comes back as the map lies in memory.
+
+    Of a map with channels last a view may send back a gradient with channels first; all that lies below would then
+    compute on mixed layouts, several times as slowly.
+    """
+    if x.requires_grad and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.view_as(x)
+        x.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+    return x
+
+
 def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.GELU())
 
@@ -115,7 +127,7 @@ class TinyImageTower(nn.Module):
         `[batch, column_dim, column]`. Where the ink stands in it is what the leads were at that moment.
         """
         first, finer, last = self._maps(images)
-        return self._pool(finer, last), last.flatten(2).transpose(1, 2), first.flatten(1, 2)
+        return self._pool(finer, last), last.flatten(2).transpose(1, 2), _keep_layout(first).flatten(1, 2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 `[batch, 3, height, width]` -> float32 `[batch, embed_dim]`, not normalised."""

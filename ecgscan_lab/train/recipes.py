@@ -128,12 +128,12 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
     photograph: a tower that has not yet learned to read a clean page learns nothing from a bad one (`docs/lab-log.md`).
 
     Args:
-        profile: "full" draws 29 pages each of 9,745 records, "short" 8.
+        profile: "full" draws 20 pages each of 9,745 records, "short" 8.
 
     Raises:
         ArgumentError: unknown profile.
     """
-    steps = {"short": 1_200, "full": 4_500}
+    steps = {"short": 1_200, "full": 3_000}
     if profile not in steps:
         raise ArgumentError(f"unknown profile {profile!r}", field="profile", expected="short or full")
     return Recipe(
@@ -151,7 +151,7 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
         degrade="photo",
         degrade_share=0.4,
         degrade_first_strength=0.05,
-        degrade_growing_epochs=4 if profile == "short" else 14,
+        degrade_growing_epochs=4 if profile == "short" else 10,
         layout_share=0.1,
         time_shift=True,
         cover=3,
