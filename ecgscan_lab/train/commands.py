@@ -51,7 +51,9 @@ def add_pretrain_verb(commands: Any, common: argparse.ArgumentParser, run: Calla
         metavar="FIELD=VALUE",
         help="any field of the recipe, or of its weights.FIELD",
     )
-    choices.add_argument("--print", action="store_true", dest="print_only", help="print the recipe and stop")
+    choices.add_argument(
+        "--print", action="store_true", dest="print_only", help="print the recipe, as --data would need it, and stop"
+    )
 
     running = verb.add_argument_group("run")
     running.add_argument("--workers", type=int, default=0, help="processes that draw pages (default: a thread)")
@@ -89,15 +91,13 @@ def run_pretrain(args: argparse.Namespace, say: Say) -> int:
         args: what `add_pretrain_verb` parsed.
         say: called with each line; only the first process of several speaks.
     """
-    from ecgscan_lab.data import DEFAULT_SYNTHETIC_RECORDS
     from ecgscan_lab.train.estimate import estimate_run
     from ecgscan_lab.train.frozen_features import prepare_frozen
     from ecgscan_lab.train.loop import pretrain
     from ecgscan_lab.train.processes import join_processes
 
     if args.print_only:
-        n_records = DEFAULT_SYNTHETIC_RECORDS if args.data == "synthetic" else _N_TRAIN
-        say(str(chosen_recipe(args, n_train=args.records or n_records)))
+        say(str(chosen_recipe(args, n_train=_N_TRAIN) if args.data is None else _data_and_recipe(args)[1]))
         return 0
     for name in ("data", "out"):
         if getattr(args, name) is None:

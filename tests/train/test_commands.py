@@ -74,6 +74,9 @@ def test_recipes_are_named_read_from_files_and_changed(tmp_path):
 
 def test_print_shows_the_recipe_that_so_many_records_are_trained_with():
     assert run("--data synthetic --recipe quick --print")[1] == [str(quick(1_385))]
+    # Of 2,600 records fewer than 2,000 train: the small recipe, though 2,600 would ask for the other.
+    assert run("--data synthetic --records 2600 --recipe quick --print")[1] == [str(quick(1_800))]
+    assert str(quick(2_600)) != str(quick(1_800))
     assert run("--recipe quick --print")[1] == [str(quick(17_000))]
 
 
