@@ -89,8 +89,10 @@ def run_read(args: argparse.Namespace, say: Say) -> int:
     if args.json:
         from ecgscan_lab.whole_files import write_json
 
-        facts = {"reference": reference().name, "n_reference": len(reference().labels), "alpha": args.alpha}
-        facts |= {"checkpoint": Path(args.checkpoint).name, "pictures": told, "left_out": n_bad}
+        used = reference() if told else None
+        facts = {"reference": used.name if used else None, "n_reference": len(used.labels) if used else 0}
+        facts |= {"alpha": args.alpha, "checkpoint": Path(args.checkpoint).name}
+        facts |= {"pictures": told, "left_out": n_bad}
         write_json(args.json, facts)
         say(f"figures: {args.json}")
     return 1 if n_bad else 0

@@ -61,6 +61,15 @@ def test_a_blank_picture_alone_is_refused_with_its_name(tmp_path, capsys):
     assert str(blank) in capsys.readouterr().err
 
 
+def test_nothing_read_needs_no_reference(tmp_path, monkeypatch):
+    monkeypatch.setattr(read_command, "_reference", lambda args: pytest.fail("embedded"))
+    Image.fromarray(np.full((400, 500, 3), 250, np.uint8)).save(tmp_path / "blank.png")
+    out = tmp_path / "found.json"
+    assert main(["read", str(tmp_path / "blank.png"), "--skip-bad", "--json", str(out)]) == 1
+    facts = json.loads(out.read_text())
+    assert (facts["pictures"], facts["left_out"], facts["reference"], facts["n_reference"]) == ([], 1, None, 0)
+
+
 def test_two_pictures_of_one_name_are_refused_before_anything_is_read(tmp_path, capsys):
     assert main(["read", "a/x.png", "b/x.jpg", "--leads", str(tmp_path / "leads")]) == 2
     assert "would go into one file" in capsys.readouterr().err
