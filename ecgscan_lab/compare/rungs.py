@@ -47,7 +47,7 @@ class Rung:
 def rung_for(name: str, profile: str = "quick") -> Rung:
     """The rung of that name, in the size of a profile.
 
-    `toy` trains linear maps to three dimensions, for in two any three vectors have no volume: a second for five losses.
+    `toy` trains projections to three dimensions, for in two any three vectors have no volume: a second for five losses.
     `heads` trains the projections on frozen features: seconds a loss once the features are cached. `quick` trains a
     small image tower end to end: minutes a loss. `full` is the full recipe, for a GPU.
 

@@ -143,7 +143,8 @@ show(static_twin(plot_volume_surface, [apart, close], ["At right angles", "Close
 #
 # The loss compares every image $i$ with every pair (report, signal) $j$, and asks for the smallest volume on the diagonal
 # (Eq. 4): $L_{gram} = \frac{1}{2}[CE(-\tau V) + CE(-\tau V^T)]$, with $CE$ the cross-entropy of picking the right one out of a
-# batch of $B$, and $\tau$ a scale that multiplies. Who guesses pays $\ln B$. We draw toy triples whose report and signal lie at
+# batch of $B$, and $\tau$ a scale that multiplies. Who guesses pays $\ln B$. The library smooths the labels,
+# so its least possible loss is not zero: section 8 says why. We draw toy triples whose report and signal lie at
 # a chosen cosine, and whose image lies midway, but for noise.
 
 # %%
@@ -184,7 +185,8 @@ for reference in ("gram", None):
 
 # %% [markdown]
 # One such triple in a batch, and every weight of the network is NaN one step later. Collapse need not be exact: mixed
-# precision does the rest. Let report and signal close up, and compute the dot products in bfloat16, as autocast would.
+# precision does the rest. To save time and memory, torch's `autocast` computes products in bfloat16, 16-bit numbers of two to
+# three decimal digits. Let report and signal close up, and compute the dot products in it.
 
 # %%
 from torch.nn.functional import normalize
@@ -384,8 +386,8 @@ assert abs(min(curves["ε = 0.1"]) - floor) < 0.01
 #
 # ### Exercise 02.4
 #
-# Predict the floor for a batch of 256, in nats (natural logarithms), to two decimals. It is the entropy of the smoothed
-# target: $p = 1 - \varepsilon + \varepsilon/B$ once, $q = \varepsilon/B$ for each of the others.
+# Predict the floor for a batch of 256, in nats (natural logarithms), to three decimals. It is the entropy of the
+# smoothed target: $p = 1 - \varepsilon + \varepsilon/B$ once, $q = \varepsilon/B$ for each of the others.
 #
 # <details><summary>Hint 1</summary>
 #

@@ -124,13 +124,17 @@ show(static_twin(lambda **values: plot_dragged_lead(record, **values), methods, 
 # Both make the leads lawful. Neither makes them true: Eq. 6 cannot know which of the three leads was wrong, so all three share
 # the blame. Read as the paper writes it, aVR and aVF, which were right, are then computed anew from I and II, which are not:
 # the total error is *larger* than before. $P$ asks all six leads, and four of them contradict II: more of the drift goes away.
+#
+# Drag other leads yourself. The paper leaves open how aVR, aVL and aVF are returned. `paper` computes them from the returned I
+# and II, `paper_raw` from those that were given. `zero_sum` only makes them obey $aVR + aVL + aVF = 0$, which follows from
+# Goldberger's equations; like `paper_raw` it can leave other laws broken. `orthogonal` is $P$.
 
 # %%
 interact_figure(
     lambda **values: plot_dragged_lead(record, **values),
     lead=choice(LIMB_LEADS, "aVL", "lead to drag"),
     drag_mv=slider(-1.0, 1.0, 0.6, 0.1, "drag (mV)"),
-    method=choice(("paper", "paper_raw", "zero_sum", "orthogonal"), "zero_sum", "projection"),
+    method=choice(("paper", "paper_raw", "zero_sum", "orthogonal"), "paper", "projection"),
 )
 
 # %% [markdown]
@@ -196,10 +200,10 @@ def return_to_einthoven(i, ii, iii):
 # %% [markdown]
 # ## 4. What Eq. 7 does not see
 #
-# The paper's rule loss projects the decoded leads $\hat{x}$ first, and then compares them with the recorded ones $x$:
-# $L_{rule} = \frac{1}{2} \ell(P\hat{x}, x) + \ldots$, one such term for I, II, III and one for aVR, aVL, aVF. But what breaks a law
-# is exactly what the projection takes away. So the loss cannot see it, and neither can its gradient. Take a decoder's output
-# that is off by noise:
+# The paper's rule loss returns the decoded leads $\hat{x}$ to the laws first, as $\hat{x}_{ref}$ (Eq. 6, then Goldberger), and
+# then compares them with the recorded ones $x$: $L_{rule} = \frac{1}{2} \ell(\hat{x}_{ref}, x) + \ldots$, one such term for I, II,
+# III and one for aVR, aVL, aVF. But what breaks Einthoven's law is exactly what Eq. 6 takes away. So the loss cannot see it, and
+# neither can its gradient. Take a decoder's output that is off by noise:
 
 # %%
 import torch
@@ -409,9 +413,9 @@ check_quiz("03", "?", "?", "?", "?")
 #
 # - Six limb leads are two measurements: a plane in six dimensions, with a projector of whole numbers over 21.
 # - A projection makes leads lawful, not true. When one lead is off, Eq. 6 takes back a third of it and spoils the other two.
-# - Eq. 7 compares after projecting, so nothing in it mends a broken law. `violation_loss` does, or eight decoded leads.
-# - The same laws find exchanged, inverted and rescaled leads before they spoil a training run. Order leads by name, and keep
-#   them in millivolts.
+# - Eq. 7 compares after projecting, so nothing in it mends Einthoven's law. `violation_loss` does, or eight decoded leads.
+# - The same laws find exchanged and inverted leads, and amplitudes find a wrong unit, before they spoil a training run. Order
+#   leads by name, and keep them in millivolts.
 #
 # **Limits.** The descent moves samples, not a network's weights, which tie leads to one another. Synthetic records obey the
 # laws by construction, up to noise; set `data` for real ones. Amplitude and polarity hints were tuned on adults at rest.

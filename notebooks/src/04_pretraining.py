@@ -69,14 +69,14 @@ from ecgscan_lab.train.recipe import compare_recipes
 compare_recipes(recipe, paper(), paper_plus())
 
 # %% [markdown]
-# Read the last two columns: everything that `paper_plus` changes has a notebook of its own, from the signed distance
-# (`02_gram_volume`) to eight decoded leads (`03_lead_laws`). Batch and steps stay, so that one choice at a time can be taken back
-# with `dataclasses.replace(paper_plus(), ...)`.
+# Read the last two columns. Two of the changes of `paper_plus` have a notebook of their own, the signed distance
+# (`02_gram_volume`) and eight decoded leads (`03_lead_laws`); what the others are for stands in `help(paper_plus)`.
+# Batch and steps stay, so that one choice at a time can be taken back with `dataclasses.replace(paper_plus(), ...)`.
 #
 # ## 2. Is it the paper's model?
 #
-# The paper states sizes; parameters follow from them. On torch's *meta* device tensors have shapes but no memory, so the model of
-# 395 million parameters is built and counted on any laptop.
+# The paper states sizes; parameters follow from them. On torch's *meta* device tensors have shapes but no memory, so the
+# model of 395 million parameters is built and counted on any laptop.
 
 # %%
 from dataclasses import replace
@@ -89,9 +89,10 @@ with torch.device("meta"):
 compare_with_paper(big)
 
 # %% [markdown]
-# All but one row agree to the last parameter; the decoder has one norm more, 1,536 numbers. The paper does not say which layers
-# its adapters sit on, so three readings are listed. **LoRA** leaves each matrix $W$ as it is and learns a thin correction:
-# $W x + \frac{\alpha}{r} B A x$, with $A$ of $r$ rows and $B$ of $r$ columns. What does the choice of layers cost?
+# Of the rows that this model has, all but one agree to the last parameter; the decoder has one norm more, 1,536 numbers. The
+# paper does not say which layers its adapters sit on, so three readings are listed. **LoRA** leaves each matrix $W$ as it is
+# and learns a thin correction: $W x + \frac{\alpha}{r} B A x$, with $A$ of $r$ rows and $B$ of $r$ columns. What does the
+# choice of layers cost? The first two readings, and `out_proj` alone:
 
 # %%
 import pandas as pd
@@ -110,9 +111,9 @@ rows = {
 pd.DataFrame(rows).T.round(2)
 
 # %% [markdown]
-# About one parameter in a hundred trains. In a tower whose attention is *fused* into one kernel, `out_proj` is never called as
-# a layer, and an adapter there would learn nothing without a word; `add_lora` sends a trial gradient through each adapter and
-# refuses.
+# Of the tower's parameters about one in a hundred trains; decoder and projections train whole. In a tower whose attention is
+# *fused* into one kernel, `out_proj` is never called as a layer, and an adapter there would learn nothing without a word;
+# `add_lora` sends a trial gradient through each adapter and refuses.
 #
 # ### Exercise 04.1
 #
@@ -388,8 +389,8 @@ except CheckpointError as error:
 #
 # Four faults, planted. For each: what you see first, and what settles it.
 #
-# **The rate is a million times too high**: someone typed `4e3` for `4e-3`. A step whose loss or gradient is not finite is skipped and
-# counted, and its records are written down. After `max_bad_steps` of them the run ends, and says what to try:
+# **The rate is a million times too high**: someone typed `4e3` for `4e-3`. A step whose loss or gradient is not finite is
+# skipped and counted, and its records are written down. After `max_bad_steps` of them the run ends, and says what to try:
 
 # %%
 from ecgscan_lab.errors import TrainingError
@@ -424,7 +425,8 @@ assert suspects(out / "torn")[1] == {few.indices("train")[5]}
 # %% [markdown]
 # Other records each time: the rate. One record every time: the data. That run went on without it, as it should.
 #
-# **The rate is a hundred times too high.** Nothing is NaN, and the total falls nicely. Look at the parts, beside the unbroken run:
+# **The rate is a hundred times too high.** Nothing is NaN, and the total falls nicely. Look at the parts, beside the unbroken
+# run:
 
 # %%
 from ecgscan_lab.plots.geometry import plot_curves
@@ -464,9 +466,9 @@ pd.DataFrame(rows).T.round(3)
 
 # %% [markdown]
 # Perfect means a cosine of 1 with its own report and 0 with all others. First column against second: a loss that will not go
-# far below $\ln B$ may have a $\tau$ that is too small, so look at `model.log_logit_scale.exp()`; with smoothing, too large a one
-# costs as well. Last column: **a loss of 0.76 at a batch of 80 is not a failure** but nearly the best there is, and a larger
-# batch has a higher floor *and* a higher start. Compare runs only by what lies above their floors.
+# far below $\ln B$ may have a $\tau$ that is too small, so look at `model.log_logit_scale.exp()`; with smoothing, too large a
+# one costs as well. Last column: **a loss of 0.76 at a batch of 80 is not a failure** but nearly the best there is, and a
+# larger batch has a higher floor *and* a higher start. Compare runs only by what lies above their floors.
 #
 # **A starved device.** Each batch now comes from a disk that takes 0.3 s:
 
@@ -490,13 +492,14 @@ starved = pretrain(SlowDisk(few), few_frozen, replace(short, steps=12, validatio
 show(plot_step_times(starved.history, title="A slow disk"))
 
 # %% [markdown]
-# The losses of this run are right, to the bit; only your time is gone. `live_losses` tells you while a run goes on, and says how
-# many workers would do. The other cures: records in a store (below), or clean pages drawn on the GPU.
+# The losses of this run are right, to the bit; only your time is gone. `live_losses` tells you while a run goes on; the title
+# of this figure says how many workers would do. The other cures: records in a store (below), or clean pages drawn on the GPU.
 #
 # ## 8. The paper's run
 #
-# Four commands. The first reads the 789,511 recordings of MIMIC-IV-ECG once into a store; the second says where the teacher's
-# weights are, which are gated and yours to fetch; the third prints section 3's estimate and stops; the last trains.
+# Four commands. The first reads MIMIC-IV-ECG once into a store (of its 800,035 recordings the paper keeps 789,511); the
+# second says where the teacher's weights are, which are gated and yours to fetch; the third prints section 3's estimate and
+# stops; the last trains.
 #
 # ```
 # ecgscan-lab data prepare mimic:FOLDER STORE --fs 500 --workers 16
@@ -559,8 +562,8 @@ check_exercise("04.3", hours)
 hours = 1.13e12 * 80 * 50_000 / (0.4 * 769e12) / 3600
 
 # %% [markdown]
-# The figures of this run. `ecgscan-lab notebooks sweep 04 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
-# one table.
+# The figures of this run. `ecgscan-lab notebooks sweep 04 --grid seed=0,1,2` runs the notebook once for each seed, and puts
+# them into one table.
 
 # %%
 from ecgscan_lab.nb.results import record_result
@@ -594,11 +597,13 @@ check_quiz("04", "?", "?", "?", "?")
 # - Negatives live in the batch: accumulate through cached features, or you train another loss.
 # - A stopped run goes on to the same weights; a changed one is refused.
 #
-# **Limits.** A tiny tower, synthetic records, minutes: the losses behave as the large run's do, the numbers do not. The times are
-# of single machines, one run each. The paper's result needs gated data and weights, and is not reproduced here. Not for clinical use.
+# **Limits.** A tiny tower, synthetic records, minutes: the losses behave as the large run's do, the numbers do not. The times
+# are of single machines, one run each. The paper's result needs gated data and weights, and is not reproduced here. Not for
+# clinical use.
 #
 # **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
-# 2604.01526: Eq. 1 contrastive, Eq. 4 Gram, Eq. 5 reconstruction, Eq. 8-9 total, section 5.2 schedule. Hu et al. (2021), *LoRA*,
-# arXiv 2106.09685. Gao et al. (2021), gradient caching, arXiv 2101.06983. Garrido et al. (2023), effective rank, arXiv 2210.02885.
+# 2604.01526: Eq. 1 contrastive, Eq. 4 Gram, Eq. 5 reconstruction, Eq. 8-9 total, section 5.2 schedule. Hu et al. (2021),
+# *LoRA*, arXiv 2106.09685. Gao et al. (2021), gradient caching, arXiv 2101.06983. Garrido et al. (2023), effective rank,
+# arXiv 2210.02885.
 #
 # **Next**: [05_probing](05_probing.ipynb), where the encoder is judged.

@@ -125,7 +125,7 @@ assert check_loss(middle).ok
 
 # %% tags=["exercise"]
 def angle_loss(features):
-    raise NotImplementedError("exercise 07.1: mend the three lines below")
+    raise NotImplementedError("exercise 07.1: mend the two lines below")
     cosine = (normalize(features.image) * normalize(features.text)).sum(1)
     return torch.acos(cosine).mean()
 
@@ -144,7 +144,8 @@ def angle_loss(features):
 #
 # The lowest rung of the ladder takes a second. Hidden places on a sphere, in four clusters, are seen by three modalities: the
 # signal is the place with a little noise, the report says the cluster and its half, the page is a bent view in 18
-# dimensions. Two linear maps into three dimensions are trained, by five losses:
+# dimensions. Two maps into three dimensions, each a linear layer and a tanh as in the paper, are trained, by five losses
+# (*pairwise* is the mean of three contrastive losses, one for each pair of modalities):
 
 # %%
 from ecgscan_lab import compare_losses
@@ -178,7 +179,7 @@ show(plot_sphere(panels, cases.targets[test].argmax(1), title="The same world, f
 # %% [markdown]
 # *Contrastive* never sees the signal, so its lines are long: page and report agree in a frame of their own. *Volume* brings
 # some clusters home and sends others to the **far side** of the sphere: that is the opposite, which a volume cannot tell
-# from the right place. The losses with a cosine in them have short lines.
+# from the right place. The losses that hold a cosine between page and signal have short lines.
 #
 # ## 4. The verdict
 #
@@ -368,7 +369,7 @@ def my_loss(features):
 #
 # | rung | trains | takes, for five losses and three seeds on two cores |
 # |---|---|---|
-# | `toy` | two linear maps of points | a second or two |
+# | `toy` | both projections, on points | a second or two |
 # | `heads` | both projections on frozen features | under two minutes, features included |
 # | `quick` | a small image tower, end to end | under 20 minutes for two losses |
 # | `full` | the full recipe | a GPU |
@@ -413,8 +414,9 @@ check_quiz("07", "?", "?", "?", "?")
 # - Look at figures that *can* see the fault you fear: a probe is blind to a sign, retrieval is not.
 # - Of twenty intervals one excludes zero by luck. Decide what you look for before you look.
 #
-# **Limits.** One learning rate for all losses; a loss that needs another is undersold. Three seeds. Synthetic records are
-# cleaner than real ones, and written reports repeat. Not for clinical use.
+# **Limits.** One learning rate for all losses; a loss that needs another is undersold. Three seeds. `middle` has no label
+# smoothing, the library's losses have 0.1. Synthetic records are cleaner than real ones, and written reports repeat. Not for
+# clinical use.
 #
 # **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
 # 2604.01526: Eq. 1 contrastive, Eq. 2-4 volume and Gram loss. Wang and Isola (2020), arXiv 2005.10242: alignment and uniformity.

@@ -161,7 +161,7 @@ _PLANES = Exercise(
 
 _FLOOR = Exercise(
     id="02.4",
-    question=f"Predict the lowest loss that a batch of {_BATCH} can reach with label smoothing 0.1, in nats.",
+    question=f"Predict, to three decimals, the lowest loss in nats of a batch of {_BATCH} with label smoothing 0.1.",
     solution=smoothed_floor(_BATCH),
     checks=(
         number_check(
