@@ -54,11 +54,11 @@ def fit_supervised(
         tower = TinyImageTower(recipe.tower_width, recipe.size)
         network = nn.Sequential(tower, nn.Linear(tower.embed_dim, targets.shape[1]))
     network.to(device).train()
-    optimizer = adamw(network, recipe.lr, recipe.weight_decay)
+    optimizer, plan = adamw(network, recipe.lr, recipe.weight_decay), recipe.plan()
 
     def draw(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         indices, epoch = step_indices(train, recipe.batch_size, seed, step)
-        return draw_images(cohort, indices, recipe.size, seed=seed, epoch=epoch).to(device), targets[indices].to(device)
+        return draw_images(cohort, indices, plan, seed=seed, epoch=epoch).to(device), targets[indices].to(device)
 
     for step, (images, wanted) in enumerate(ahead(draw, range(recipe.supervised_steps))):
         with autocast(device):

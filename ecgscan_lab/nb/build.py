@@ -8,6 +8,7 @@ one in `solutions/` has it in place of the stub.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ _METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
 
 
 def built_notebook(source: str | Path, edition: Edition = "student") -> str:
@@ -35,6 +37,10 @@ def built_notebook(source: str | Path, edition: Edition = "student") -> str:
     """
     notebook = _read_source(source)
     notebook.cells = _edition_cells(notebook.cells, edition, source)
+    if edition == "solutions":
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _LINK.sub(lambda link: _from_solutions(link, Path(source).parent), cell.source)
     return _written(notebook)
 
 
@@ -73,6 +79,12 @@ def stale_notebooks(folder: str | Path) -> list[Path]:
         if not target.exists()
         or target.read_text(encoding="utf-8") != built_notebook(_source_of(target), _edition_of(target))
     ]
+
+
+def _from_solutions(link: re.Match[str], sources: Path) -> str:
+    """A link to another notebook, as it reads in `solutions/`, where one without exercises has no edition."""
+    linked = sources / f"{link[1]}.py"
+    return link[0] if not linked.exists() or _has_exercises(linked) else f"](../{link[1]}.ipynb)"
 
 
 def _read_source(source: str | Path) -> Any:

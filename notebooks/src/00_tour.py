@@ -109,23 +109,25 @@ show(plot_page(image))
 
 # %% [markdown]
 # The network sees a more compact page, and every time a record comes round its page looks a little different: colour and
-# strength of the grid, width of the pen, place of the rows; where records are few, also the moment at which it begins.
-
-# %%
-from ecgscan_lab.batch import draw_images
-
-eight = cohort.indices("train")[:6]
-show(plot_pages(list(draw_images(cohort, eight, recipe.size, seed=seed).numpy().transpose(0, 2, 3, 1)), columns=2))
-
-# %% [markdown]
-# ## 3. Words
-#
-# Reports are the second modality. A record without a report gets one written from its labels. A frozen sentence encoder
-# turns each text into a vector; it is never trained here.
+# strength of the grid, width of the pen, place of the rows; where records are few, also the moment at which it begins. Two
+# records, one a column, as three passes over the data see them:
 
 # %%
 import numpy as np
 
+from ecgscan_lab.batch import draw_images
+
+two = cohort.indices("train")[:2]
+passes = [draw_images(cohort, two, recipe.plan(), seed=seed, epoch=epoch).numpy() for epoch in range(3)]
+show(plot_pages(list(np.concatenate(passes).transpose(0, 2, 3, 1)), columns=2))
+
+# %% [markdown]
+# ## 3. Words
+#
+# Reports are the second modality. A record without a report gets one written from its labels; those of the synthetic records
+# are all made that way. A frozen sentence encoder turns each text into a vector; it is never trained here.
+
+# %%
 from ecgscan_lab.data.reports import texts_of
 from ecgscan_lab.encoders.text import text_tower
 
@@ -192,10 +194,10 @@ pd.Series({name: float(part) for name, part in loss.parts.items()} | {"total": f
 # ## 6. Pretraining
 #
 # The loop can be read in a sitting: `ecgscan_lab/train/loop.py`. The weights with the lowest validation loss are kept; if you
-# interrupt the cell, the latest ones are kept, too. The objective has the paper's weights; a small tower, pages of this
-# size, batch, rate and minutes in place of days are ours. In `quick`, for up to 2,000 training records, three of our cures are
-# on as well: no tanh before the shared space, each signal in units of its own deviation, and a decoder that reads the page
-# column by column. `04_pretraining` sets recipes side by side.
+# interrupt the cell, the latest ones are kept, too. The objective has the paper's weights; a small tower, pages of this size,
+# batch, rate and minutes in place of hours on a GPU are ours. In `quick`, for up to 2,000 training records, three of our
+# cures are on as well: no tanh before the shared space, each signal in units of its own deviation, and a decoder that reads
+# the page column by column. `04_pretraining` sets recipes side by side.
 
 # %%
 on_step = live_losses(recipe.steps, "pretraining")
@@ -211,8 +213,8 @@ show(plot_history(run.history, parts=("total", "contrastive", "gram", "mse", "ru
 # ## 7. Linear probe
 #
 # Freeze the image tower, fit a logistic regression on its features, and rank the pages of the test patients. Beside it stand
-# four rivals: the same tower with random weights, raw pixels, the same tower trained **with labels** for a shorter time,
-# and the teacher, which sees the signal itself.
+# four rivals: the same tower with random weights, raw pixels, the same tower trained **with labels** of the first task for about
+# as long (the other tasks borrow its features), and the teacher, which sees the signal itself.
 
 # %%
 from ecgscan_lab.baselines.pixels import pixel_features
@@ -264,7 +266,8 @@ show(plot_per_class(per_class, title=f"{task}, label by label"))
 
 # %% [markdown]
 # Retrieval asks the same of single records: among all test records, does a page find its own text, and its own signal?
-# *Recall@10* is how often the right one is among the ten nearest.
+# *Recall@10* is how often the right one is among the ten nearest. Any text with the same words counts as its own, so that
+# chance is higher there than for signals.
 
 # %%
 from ecgscan_lab.evaluate import retrieval
@@ -334,8 +337,8 @@ results = {
 print("wrote", write_results(out / "results.json", results).name)
 
 # %% [markdown]
-# The figures of this run. `ecgscan-lab notebooks sweep 00 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
-# one table.
+# The figures of this run. `ecgscan-lab notebooks sweep 00 --grid seed=0,1,2` runs the notebook once for each seed, and puts
+# them into one table.
 
 # %%
 from ecgscan_lab.nb.results import record_result
@@ -364,12 +367,12 @@ check_quiz("00", "?", "?", "?", "?")
 # ## What to take away
 #
 # - A page is geometry: 25 mm a second and 10 mm a millivolt turn a signal into a picture, and back.
-# - An image encoder can learn to diagnose from pages, signals and reports, without a label. How much labels would add is
-#   the gap to the tower that was trained with them.
+# - An image encoder can learn to diagnose from pages, signals and what reports say (here they were written from labels). What
+#   labels of the first task would add is roughly the gap to the tower that was trained with them.
 # - Intervals over patients, a random encoder and raw pixels beside every number keep one honest.
 #
-# **Limits.** Clean pages only; a small teacher; minutes of training; reports partly written from labels, which tell the
-# encoder something that a hospital's reports would not. Not for clinical use.
+# **Limits.** Clean pages only; a small teacher; minutes of training; reports written from labels (all of the synthetic
+# ones, many of PTB-XL's), which tell the encoder something that a hospital's reports would not. Not for clinical use.
 #
 # **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
 # 2604.01526: Eq. 1 contrastive, Eq. 2-4 Gram volume, Eq. 5 reconstruction, Eq. 6-7 lead laws, Eq. 8-9 total. Cicchetti

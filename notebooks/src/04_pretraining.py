@@ -598,8 +598,8 @@ check_quiz("04", "?", "?", "?", "?")
 # - A stopped run goes on to the same weights; a changed one is refused.
 #
 # **Limits.** A tiny tower, synthetic records, minutes: the losses behave as the large run's do, the numbers do not. The times
-# are of single machines, one run each. The paper's result needs gated data and weights, and is not reproduced here. Not for
-# clinical use.
+# are of single machines, one run each. The paper's result needs gated data and weights, and is not reproduced here.
+# Not for clinical use.
 #
 # **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
 # 2604.01526: Eq. 1 contrastive, Eq. 4 Gram, Eq. 5 reconstruction, Eq. 8-9 total, section 5.2 schedule. Hu et al. (2021),

@@ -106,7 +106,8 @@ print(settings.left_out or "All three methods are here.")
 
 # %% [markdown]
 # The same numbers went in. What did each keep? *Trustworthiness* is 1 when no neighbour on the map is invented; *overlap* is
-# the share of true neighbours that the map shows; *same label* counts neighbours with the record's own class.
+# the share of true neighbours that the map shows; *same label* counts those of the ten nearest that have
+# the record's own class.
 
 # %%
 import pandas as pd
@@ -132,7 +133,7 @@ pd.DataFrame(rows).set_index("where").map(lambda value: "–" if np.isnan(value)
 # ### Exercise 06.1
 #
 # Of each row find the nearest other row by cosine. In how many cases has it the row's own label? Return a **percentage**, from 0
-# to 100, as in the table above.
+# to 100. (The table above asks the ten nearest.)
 #
 # <details><summary>Hint 1</summary>
 #
@@ -372,7 +373,8 @@ beats = occlusion(score, cohort.records[asked], size, spans)
 show(plot_occlusion(beats, f"What speaks for {name}? By lead and beat"))
 
 # %% [markdown]
-# And where on the page is that? Stretches without a colour are on the page, and moved nothing.
+# Most cells are white, because the page shows each lead but II for 2.5 s only. And where on the page is that? Pale stretches
+# moved little beside the strongest.
 
 # %%
 from ecgscan_lab.plots.page_saliency import plot_page_saliency
@@ -381,7 +383,8 @@ show(plot_page_saliency(beats, cohort.records[asked], spans, f"What speaks for {
 
 # %% [markdown]
 # Is that more than a picture? On several test records, leave out *at once* the three leads that spoke loudest for the class,
-# and compare the fall with that of triples drawn by lot. Leads are told apart one by one, so that the sum need not follow.
+# and compare the fall with that of triples drawn by lot. The bars left
+# out one lead at a time; the fall of three together need not be their sum.
 
 # %%
 rng = np.random.default_rng(seed)

@@ -415,8 +415,8 @@ check_quiz("07", "?", "?", "?", "?")
 # - Of twenty intervals one excludes zero by luck. Decide what you look for before you look.
 #
 # **Limits.** One learning rate for all losses; a loss that needs another is undersold. Three seeds. `middle` has no label
-# smoothing, the library's losses have 0.1. Synthetic records are cleaner than real ones, and written reports repeat. Not for
-# clinical use.
+# smoothing, the library's losses have 0.1. Synthetic records are cleaner than real ones, and written reports repeat.
+# Not for clinical use.
 #
 # **References.** Pham et al. (2026), *Learning ECG Image Representations via Dual Physiological-Aware Alignments*, arXiv
 # 2604.01526: Eq. 1 contrastive, Eq. 2-4 volume and Gram loss. Wang and Isola (2020), arXiv 2005.10242: alignment and uniformity.

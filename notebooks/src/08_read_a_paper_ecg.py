@@ -105,9 +105,10 @@ show(plot_law_check(read.leads_mv, read.fs_hz))
 pd.DataFrame([check.row() for check in check_laws_in_part(read.leads_mv, read.fs_hz)]).set_index("law")
 
 # %% [markdown]
-# The law should give zero. What is left is what reading cost: spikes where steep strokes lost height, and an offset where zero
-# lines disagree. *Partial* is to be taken literally: of the rest of the recording the page gives no account. And a law that
-# holds does not prove the names: electrodes exchanged on the patient obey it, too.
+# The law should give zero. What is left is what reading cost: spikes where steep strokes lost height. An offset, where zero
+# lines disagree, is taken off in the figure and stands in the table. *Partial* is to be taken literally: of the rest of the
+# recording the page gives no account. And a law that holds does not prove the names: electrodes exchanged on the patient obey
+# it, too.
 #
 # ## 3. Findings, beside pages of known label
 #
@@ -148,7 +149,7 @@ from ecgscan_lab.evaluate.findings import read_paper_ecg, reference_pages
 
 reference = reference_pages(n_records=400)
 found = read_paper_ecg(pixels, reference=reference, alpha=alpha, seed=seed)
-print(f"p of looking like the reference {found.p_familiar:.2f}, p of being normal {found.p_normal:.2f}")
+print(f"p-value among the reference {found.p_familiar:.2f}, among its normal pages {found.p_normal:.2f}")
 pd.DataFrame(found.rows())
 
 # %%
@@ -164,7 +165,8 @@ show(plot_findings(rows))
 # The blue bar spans other readings of the same page, with errors of a pen's width. The rule: a page unlike all of the
 # reference is not judged. Else *absent* is ruled out where even the lowest score is unusual without the finding, *present*
 # where even the highest is unusual with it. And where the page is not unusual among normal ones, an abnormal finding that
-# would be *seen* cannot be told from normal.
+# would be *seen* cannot be told from normal. The promise: of pages that come from the same source as the reference, in no
+# special order (*exchangeable* with it), at most a share alpha has its true label ruled out.
 #
 # ### Exercise 08.2
 #
@@ -197,28 +199,33 @@ def ruled_out(p_absent, p_present, alpha):
     return np.array([p_absent <= alpha, p_present <= alpha])
 
 # %% [markdown]
-# How strict should the rule be? Move alpha: fewer false alarms, more silence.
+# How strict should the rule be? Move alpha. A smaller one means fewer false alarms and more that cannot be told; a larger one
+# calls more pages strange, too, and those are not judged.
 
 # %%
-from ecgscan_lab.evaluate.findings import judge_leads
+from ecgscan_lab.evaluate.findings import DOUBTFUL, judge_leads
 from ecgscan_lab.nb.widgets import interact_figure, slider
 
 
 def at_alpha(alpha):
     judged = judge_leads(read, reference, alpha=alpha, seed=seed)[1]
-    return plot_findings([{**row, "verdict": f.verdict} for row, f in zip(rows, judged, strict=True)])
+    verdicts = ["not judged" if fit.confidence < DOUBTFUL else finding.verdict for finding in judged]
+    return plot_findings([{**row, "verdict": verdict} for row, verdict in zip(rows, verdicts, strict=True)])
 
 
-interact_figure(at_alpha, alpha=slider(0.02, 0.5, 0.2, 0.02, "alpha (share, no unit)"))
+interact_figure(at_alpha, alpha=slider(0.02, 0.5, alpha, 0.02, "alpha (share, no unit)"))
 
 # %% [markdown]
 # ### Exercise 08.3
 #
-# "Reference pages like it" counts among *our* pages. Carry a share over to a waiting room where the finding is rarer.
+# "Reference pages like it" counts among *our* pages. Carry a share over to a waiting room where the finding is rarer. `share`: of
+# our reference pages with such a score, how many have the finding. `reference`: how common the finding is among all of ours;
+# `prevalence`: among the new ones (all from 0 to 1). What share is to be expected there?
 #
 # <details><summary>Hint 1</summary>
 #
-# Bayes: the share is odds times the odds of our reference set. Divide those out, put the other ones in.
+# Bayes: the odds of the share, p / (1 - p), are what the score says (the likelihood ratio) times the odds of the finding among
+# our pages. Divide those out, multiply by the new ones.
 #
 # </details>
 #
@@ -264,8 +271,8 @@ from ecgscan_lab.nb.uploads import answer_file
 print(answer_file(b"Dear colleague, thank you for sending us this patient.").words)
 
 # %% [markdown]
-# The figures of this run. `ecgscan-lab notebooks sweep 08 --grid seed=0,1,2` runs the notebook once for each seed, and puts them into
-# one table.
+# The figures of this run. `ecgscan-lab notebooks sweep 08 --grid seed=0,1,2` runs the notebook once for each seed, and puts
+# them into one table.
 
 # %%
 from ecgscan_lab.nb.results import record_result
@@ -296,7 +303,7 @@ check_quiz("08", "?", "?", "?", "?")
 #
 # - A photograph gives millivolts only where the page shows them, and a millimetre too far is a tenth of a millivolt.
 # - A score without reference pages is a number. Beside them it has a p-value, and often no verdict.
-# - The promise holds for pages exchangeable with the reference, and for no others.
+# - The promise on alpha holds for pages exchangeable with the reference, and for no others.
 #
 # **Limits.** Not for clinical use: not for diagnosis, triage or reassurance, not even as a second opinion. The default
 # reference is synthetic, so that its p-values promise nothing about real people; reading errors are not part of it. Photographs

@@ -57,6 +57,13 @@ def test_same_seed_same_tower_and_the_global_generator_stays(cohort):
     assert not same_weights(first, fit_supervised(cohort, "superclass", SHORT, seed=3))
 
 
+def test_its_pages_are_drawn_as_those_of_pretraining(cohort):
+    # Among few records a page that begins at a random moment is worth points; a rival without it would look weak.
+    shifted = dataclasses.replace(SHORT, time_shift=True)
+    plain, moved = (fit_supervised(cohort, "superclass", recipe) for recipe in (SHORT, shifted))
+    assert not same_weights(plain, moved)
+
+
 def test_only_labelled_training_records_are_used(cohort):
     first = fit_supervised(cohort, "superclass", SHORT)
     unlabelled = [r for r in cohort.records if r.split == "train" and not r.labels["superclass"]]

@@ -7,6 +7,7 @@ import pytest
 from ecgscan_lab.errors import NotebookError
 from ecgscan_lab.nb.build import build_notebooks, built_notebook, stale_notebooks
 
+EDITIONS = ("student", "solutions")
 SOURCE = """# %% [markdown]
 # # Title
 
@@ -122,6 +123,15 @@ def test_the_solutions_edition_has_the_solution_in_place_of_the_stub(folder):
     assert "return 2 * x" in cells[2][1]
     assert "check_exercise" in cells[3][1]
     assert "NotImplementedError" not in str(cells)
+
+
+def test_a_link_leads_to_an_edition_that_exists(folder):
+    links = "# # Title [00_a](00_a.ipynb) [01_b](01_b.ipynb) [09_z](09_z.ipynb)"
+    (folder / "src" / "00_a.py").write_text(SOURCE)
+    (folder / "src" / "01_b.py").write_text(EXERCISES.replace("# # Title", links, 1))
+    found = {edition: cells_of(built_notebook(folder / "src" / "01_b.py", edition))[0][1] for edition in EDITIONS}
+    assert found["student"] == links.removeprefix("# ")
+    assert found["solutions"] == links.removeprefix("# ").replace("(00_a", "(../00_a")
 
 
 def test_both_editions_are_built_and_go_stale_and_sources_without_exercises_have_one(folder):

@@ -128,6 +128,13 @@ def test_it_names_the_next_notebook_by_a_link(path):
 
 
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLVED], ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_links_to_other_notebooks_lead_somewhere(path):
+    linked = {target for cell in read(path) for target in re.findall(r"\]\(([\w./]+\.ipynb)\)", cell.source)}
+    assert linked
+    assert [target for target in linked if not (path.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLVED], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_no_cell_ends_in_a_bare_dictionary_or_text(path):
     last = [(parse(cell.source).body or [ast.Pass()])[-1] for cell in read(path) if cell.cell_type == "code"]
     bare = (ast.Dict, ast.DictComp, ast.BoolOp, ast.JoinedStr, ast.Constant)

@@ -85,7 +85,8 @@ QUESTIONS = (
         options=(
             Option(
                 "The signal teacher, which was trained with diagnoses before.",
-                "It saw signals and reports, no labels; and when pages are classified, it is not asked at all.",
+                "It saw signals and reports, and no column of labels; and when pages are classified, it is not asked "
+                "at all.",
             ),
             Option(
                 "A few labelled pages, on which a small classifier is fitted.",
