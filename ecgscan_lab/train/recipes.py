@@ -117,7 +117,7 @@ made every volume zero |
 def ptbxl_laptop(profile: str = "full") -> Recipe:
     """PTB-XL on two CPU cores: what `ecgscan-lab replicate ptbxl` trains.
 
-    The weights that come with the package hold their own recipe: this one, before the decoder read columns. The
+    The weights that come with the package hold their own recipe: 4,500 steps, before the decoder read columns. The
     objective of `paper_plus` with statements as texts beside it. They have a temperature of their own and a small
     weight: at 1 in place of 0.02 they drown the contrast, and the tower learns its training records' labels by heart
     (`docs/lab-log.md`). The page also has to tell how the signal teacher's tokens are distributed. The decoder reads
