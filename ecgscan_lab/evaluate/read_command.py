@@ -90,8 +90,8 @@ def run_read(args: argparse.Namespace, say: Say) -> int:
         from ecgscan_lab.whole_files import write_json
 
         used = reference() if told else None
-        facts = {"reference": used.name if used else None, "n_reference": len(used.labels) if used else 0}
-        facts |= {"alpha": args.alpha, "checkpoint": Path(args.checkpoint).name}
+        facts: dict[str, Any] = {"alpha": args.alpha, "checkpoint": Path(args.checkpoint).name}
+        facts |= {"reference": used.name if used else None, "n_reference": len(used.labels) if used else 0}
         facts |= {"pictures": told, "left_out": n_bad}
         write_json(args.json, facts)
         say(f"figures: {args.json}")
