@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py FOLDER --out ablation.jsonl  # one line a run; a seed that is there is not done again
     python benchmarks/ablation.py --table ablation.jsonl       # means, and differences from the row above
-    python benchmarks/ablation.py FOLDER --size 192 448 --steps 4500 --records 0 --workers 4 --out long.jsonl  # a GPU
+    python benchmarks/ablation.py FOLDER --size 192 448 --steps 3000 --records 0 --workers 4 --out long.jsonl  # a GPU
 
 Every row trains the tower and schedule of `ptbxl_laptop` on clean pages, from the same first weights on the same
 batches: the rows of a seed learn side by side, so that a page is drawn once for all of them. What comes after the last

@@ -54,7 +54,8 @@ def fit_supervised(
         tower = TinyImageTower(recipe.tower_width, recipe.size)
         network = nn.Sequential(tower, nn.Linear(tower.embed_dim, targets.shape[1]))
     network.to(device).train()
-    optimizer, plan = adamw(network, recipe.lr, recipe.weight_decay), recipe.plan()
+    optimizer = adamw(network, recipe.lr, recipe.weight_decay)
+    plan = recipe.plan()
 
     def draw(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         indices, epoch = step_indices(train, recipe.batch_size, seed, step)

@@ -90,9 +90,10 @@ def run_read(args: argparse.Namespace, say: Say) -> int:
         from ecgscan_lab.whole_files import write_json
 
         used = reference() if told else None
-        facts: dict[str, Any] = {"alpha": args.alpha, "checkpoint": Path(args.checkpoint).name}
-        facts |= {"reference": used.name if used else None, "n_reference": len(used.labels) if used else 0}
-        facts |= {"pictures": told, "left_out": n_bad}
+        facts: dict[str, Any] = {
+            "reference": used.name if used else None, "n_reference": len(used.labels) if used else 0,
+            "alpha": args.alpha, "checkpoint": Path(args.checkpoint).name, "pictures": told, "left_out": n_bad,
+        }  # fmt: skip
         write_json(args.json, facts)
         say(f"figures: {args.json}")
     return 1 if n_bad else 0

@@ -38,9 +38,7 @@ def built_notebook(source: str | Path, edition: Edition = "student") -> str:
     notebook = _read_source(source)
     notebook.cells = _edition_cells(notebook.cells, edition, source)
     if edition == "solutions":
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = _LINK.sub(lambda link: _from_solutions(link, Path(source).parent), cell.source)
+        _relink(notebook.cells, Path(source).parent)
     return _written(notebook)
 
 
@@ -81,10 +79,16 @@ def stale_notebooks(folder: str | Path) -> list[Path]:
     ]
 
 
-def _from_solutions(link: re.Match[str], sources: Path) -> str:
-    """A link to another notebook, as it reads in `solutions/`, where one without exercises has no edition."""
-    linked = sources / f"{link[1]}.py"
-    return link[0] if not linked.exists() or _has_exercises(linked) else f"](../{link[1]}.ipynb)"
+def _relink(cells: list[Any], sources: Path) -> None:
+    """Lead links out of `solutions/` where it has no edition of the notebook, for want of exercises."""
+
+    def target(link: re.Match[str]) -> str:
+        linked = sources / f"{link[1]}.py"
+        return link[0] if not linked.exists() or _has_exercises(linked) else f"](../{link[1]}.ipynb)"
+
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            cell.source = _LINK.sub(target, cell.source)
 
 
 def _read_source(source: str | Path) -> Any:

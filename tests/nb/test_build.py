@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 
 from ecgscan_lab.errors import NotebookError
-from ecgscan_lab.nb.build import build_notebooks, built_notebook, stale_notebooks
+from ecgscan_lab.nb.build import Edition, build_notebooks, built_notebook, stale_notebooks
 
-EDITIONS = ("student", "solutions")
 SOURCE = """# %% [markdown]
 # # Title
 
@@ -127,9 +127,9 @@ def test_the_solutions_edition_has_the_solution_in_place_of_the_stub(folder):
 
 def test_a_link_leads_to_an_edition_that_exists(folder):
     links = "# # Title [00_a](00_a.ipynb) [01_b](01_b.ipynb) [09_z](09_z.ipynb)"
-    (folder / "src" / "00_a.py").write_text(SOURCE)
-    (folder / "src" / "01_b.py").write_text(EXERCISES.replace("# # Title", links, 1))
-    found = {edition: cells_of(built_notebook(folder / "src" / "01_b.py", edition))[0][1] for edition in EDITIONS}
+    source = folder / "src" / "01_b.py"
+    source.write_text(EXERCISES.replace("# # Title", links, 1))
+    found = {edition: cells_of(built_notebook(source, edition))[0][1] for edition in get_args(Edition)}
     assert found["student"] == links.removeprefix("# ")
     assert found["solutions"] == links.removeprefix("# ").replace("(00_a", "(../00_a")
 
