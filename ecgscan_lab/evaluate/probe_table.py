@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from threadpoolctl import threadpool_limits
 
+from ecgscan_lab.cores import usable_cores
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.evaluate.epoch_probe import EPOCH_SETTINGS, EpochProbeResult, EpochSettings
-from ecgscan_lab.evaluate.intervals import bootstrap_macro_auroc, percentile_interval
+from ecgscan_lab.evaluate.intervals import FloatArray, bootstrap_macro_auroc, percentile_interval
 from ecgscan_lab.evaluate.linear_probe import C_GRID, PROTOCOLS, ProbeResult, linear_probe
 from ecgscan_lab.evaluate.paired import seed_interval
 
 Protocol = Literal["sound", "paper", "merl"]
 
 _PATIENTS = "the luck of the test patients"
+_AT_ONCE = 4  # each holds copies of the features
 _UNSEEN = "; neither the encoder's own training seed nor another training set"
 
 
@@ -70,6 +76,9 @@ class FractionRow:
         pairs = {name: list(plain[name]) for name in ("ci95", "n_train", "n_defined")}
         per_class, draws = dict(self.per_class), [draw.as_dict() for draw in self.draws]
         return {**plain, **pairs, "inflation": self.inflation, "per_class": per_class, "draws": draws}
+
+
+_Judged = tuple[ProbeResult | EpochProbeResult, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -186,19 +195,37 @@ def probe_fractions(
         raise ArgumentError("no encoders", field="features", expected="features of at least one encoder")
     patients = np.arange(len(np.asarray(split))) if groups is None else np.asarray(groups)
     draw = "stratified" if protocol == "sound" else (settings or EPOCH_SETTINGS[protocol]).draw
-    rows = []
-    for encoder, x in encoders.items():
-        for percent in fractions:
-            # Where a seed changes nothing, one draw is all there is to know.
-            used = chosen[:1] if protocol == "sound" and percent == 100.0 else chosen
-            results = [
-                _probe(x, labels, split, patients, protocol, settings, c_grid, class_names, percent / 100.0, seed)
-                for seed in used
-            ]
-            rows.append(_row(encoder, float(percent), results, patients, draw, n_bootstrap))
+
+    def judge(encoder: str, percent: float, seed: int) -> _Judged:
+        found = _probe(
+            encoders[encoder], labels, split, patients, protocol, settings, c_grid, class_names, percent / 100.0, seed
+        )
+        tested = patients[found.test_index]
+        return found, bootstrap_macro_auroc(found.targets, found.scores, tested, n_bootstrap=n_bootstrap)
+
+    asked = [(encoder, float(percent)) for encoder in encoders for percent in fractions]
+    # Where a seed changes nothing, one draw is all there is to know.
+    seeds_of = {percent: chosen[:1] if protocol == "sound" and percent == 100 else chosen for percent in fractions}
+    jobs = [(*row, seed) for row in asked for seed in seeds_of[row[1]]]
+    rows: list[FractionRow] = []
+    with closing(_in_threads(judge, jobs, 1 if protocol != "sound" else _AT_ONCE)) as judged:
+        for encoder, percent in asked:
+            rows.append(_row(encoder, percent, list(islice(judged, len(seeds_of[percent]))), draw))
             if on_row is not None:
                 on_row(rows[-1])
     return ProbeTable(protocol, tuple(rows), rows[0].draws[0].n_val, rows[0].draws[0].n_test)
+
+
+def _in_threads(
+    judge: Callable[..., _Judged], jobs: Sequence[tuple[Any, ...]], at_once: int
+) -> Generator[_Judged, None, None]:
+    """Results in the order of the jobs; several probes with a thread each take less time than one with several."""
+    n_threads = min(usable_cores(), at_once, len(jobs))
+    if n_threads < 2:
+        yield from (judge(*job) for job in jobs)
+        return
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads, "probe") as pool:
+        yield from pool.map(judge, *zip(*jobs, strict=True))
 
 
 def _probe(
@@ -228,15 +255,10 @@ def _probe(
 def _row(
     encoder: str,
     percent: float,
-    results: Sequence[ProbeResult | EpochProbeResult],
-    patients: NDArray[Any],
+    judged: Sequence[_Judged],
     draw: str,
-    n_bootstrap: int,
 ) -> FractionRow:
-    test = results[0].test_index
-    by_draw = np.array(
-        [bootstrap_macro_auroc(r.targets, r.scores, patients[test], n_bootstrap=n_bootstrap) for r in results]
-    )
+    results, by_draw = [result for result, _ in judged], np.array([resampled for _, resampled in judged])
     honest = np.array([r.validation_selected if isinstance(r, EpochProbeResult) else r.macro_auroc for r in results])
     mean_draws = by_draw.mean(axis=0)
     low, high = percentile_interval(mean_draws)

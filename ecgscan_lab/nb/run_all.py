@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ecgscan_lab.cores import usable_cores
 from ecgscan_lab.errors import ArgumentError, NotebookError
 from ecgscan_lab.nb.execute import ExecutedNotebook, interrupts_passed_on, read_notebook, run_notebook
 from ecgscan_lab.nb.parameters import check_parameters, declared_parameters
@@ -165,11 +166,6 @@ def run_status(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """
     counts = {status: sum(o.status == status for o in outcomes) for status in (PASSED, FAILED, INTERRUPTED, NOT_RUN)}
     return {"ok": 0 < counts[PASSED] == len(outcomes), "counts": counts}
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check(jobs: Sequence[Job], workers: int | None, timeout_s: float | None, max_memory_mb: float | None) -> None:

@@ -74,11 +74,12 @@ def plot_law_check(leads_mv: NDArray[np.float32], fs_hz: float) -> Figure:
     return describe(figure, f"Limb-lead laws tried in part, in mV over seconds: {'; '.join(said) or 'none could be'}.")
 
 
-def plot_findings(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def plot_findings(rows: Sequence[Mapping[str, Any]], *, alpha: float | None = None) -> Figure:
     """Draw each finding's score among its reference pages.
 
     Args:
         rows: name, score, low, high, verdict, and `without` and `having`: scores of reference pages.
+        alpha: how often a verdict may be ruled out wrongly, from 0 to 1; None leaves it unsaid.
     """
     with style():
         figure = Figure(figsize=(9.0, 0.9 * len(rows) + 1.0), layout="constrained")
@@ -93,6 +94,7 @@ def plot_findings(rows: Sequence[Mapping[str, Any]]) -> Figure:
             axes.plot(row["score"], y, "o", color=INK, markersize=6)
         axes.set_yticks(range(len(rows)), [f"{row['name']}: {row['verdict']}" for row in rows])
         axes.set_xlabel("score (difference of two cosines, no unit)")
-        axes.set_title("This page (blue) among pages with (orange-red) and without (grey) the finding")
+        held_to = "" if alpha is None else f", verdicts at alpha {alpha:g}"
+        axes.set_title(f"This page (blue) among pages with (orange-red) and without (grey) the finding{held_to}")
     said = "; ".join(f"{r['name']} {r['score']:.2f} ({r['low']:.2f} to {r['high']:.2f}), {r['verdict']}" for r in rows)
-    return describe(figure, f"Scores of one page beside those of reference pages, one row a finding: {said}.")
+    return describe(figure, f"Scores of one page beside those of reference pages, one row a finding{held_to}: {said}.")

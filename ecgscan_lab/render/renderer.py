@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecgscan_lab.cores import usable_cores
 from ecgscan_lab.errors import ArgumentError, PageError
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.render import raster
@@ -365,7 +365,7 @@ def draw_pages(
         for i in span:
             _draw_into(out[i], signals_mv[i], float(fs_hz), pages[i], params[i], size, channels_first)
 
-    n_threads = min(batch, _usable_cores() if n_threads is None else max(1, n_threads))
+    n_threads = min(batch, usable_cores() if n_threads is None else max(1, n_threads))
     if n_threads == 1:
         draw_span(range(batch))
     else:
@@ -393,7 +393,3 @@ def _draw_into(
     _draw(plan_page(page, clean_size, fs_hz, n_samples), signal_mv, clean, channels_first=False)
     pixels = _degrade(clean, page, params, size)[1]
     out[...] = pixels.transpose(2, 0, 1) if channels_first else pixels
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -159,7 +159,7 @@ known, rows = reference.scores(reference.embeddings), []
 for c, f in enumerate(found.findings):
     has = reference.labels[:, c] == 1
     rows.append({**f._asdict(), "without": known[~has, c], "having": known[has, c]})
-show(plot_findings(rows))
+show(plot_findings(rows, alpha=alpha))
 
 # %% [markdown]
 # The blue bar spans other readings of the same page, with errors of a pen's width. The rule: a page unlike all of the
@@ -210,7 +210,8 @@ from ecgscan_lab.nb.widgets import interact_figure, slider
 def at_alpha(alpha):
     judged = judge_leads(read, reference, alpha=alpha, seed=seed)[1]
     verdicts = ["not judged" if fit.confidence < DOUBTFUL else finding.verdict for finding in judged]
-    return plot_findings([{**row, "verdict": verdict} for row, verdict in zip(rows, verdicts, strict=True)])
+    judged_rows = [{**row, "verdict": verdict} for row, verdict in zip(rows, verdicts, strict=True)]
+    return plot_findings(judged_rows, alpha=alpha)
 
 
 interact_figure(at_alpha, alpha=slider(0.02, 0.5, alpha, 0.02, "alpha (share, no unit)"))

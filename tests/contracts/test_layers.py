@@ -16,7 +16,7 @@ pytestmark = pytest.mark.contracts
 
 PACKAGE = Path(__file__).resolve().parents[2] / "ecgscan_lab"
 LAYERS = [
-    {"errors", "types", "leads", "whole_files", "process_pool", "lean_adamw"},
+    {"errors", "types", "leads", "whole_files", "process_pool", "cores", "lean_adamw"},
     {"data"},
     {"render"},
     {"batch"},
@@ -30,7 +30,7 @@ LAYERS = [
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
-TORCH_FREE = {"errors", "types", "leads", "whole_files", "process_pool", "data", "render", "plots"}
+TORCH_FREE = {"errors", "types", "leads", "whole_files", "process_pool", "cores", "data", "render", "plots"}
 FORBIDDEN = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 MAX_LINES = 400
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))

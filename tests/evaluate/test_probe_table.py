@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from ecgscan_lab.errors import ArgumentError, SplitError
-from ecgscan_lab.evaluate import linear_probe, seed_interval
+from ecgscan_lab.evaluate import linear_probe, probe_table, seed_interval
 from ecgscan_lab.evaluate.epoch_probe import MERL, PAPER, epoch_probe
 from ecgscan_lab.evaluate.intervals import bootstrap_ci, bootstrap_macro_auroc
 from ecgscan_lab.evaluate.probe_table import probe_fractions
@@ -156,6 +157,28 @@ def test_lines_and_json_say_the_same():
         assert f"{row['ci95'][0]:.2f} to {row['ci95'][1]:.2f}" in line
     assert len(written["rows"][0]["draws"]) == 2
     assert written["protocol"] == "sound"
+
+
+@pytest.mark.parametrize("protocol", ["sound", "paper"])
+def test_probes_side_by_side_find_what_they_find_one_after_another(monkeypatch, protocol):
+    features, labels = _cohort()
+    encoders = {"a tower": features, "noise": np.random.default_rng(1).normal(size=features.shape)}
+    settings = None if protocol == "sound" else replace(PAPER, epochs=2)
+    asked = {"protocol": protocol, "fractions": (5, 100), "seeds": 3, "n_bootstrap": 20, "settings": settings}
+    threads_before = threadpool_info()
+    tables = []
+    for cores in (1, 3):
+        monkeypatch.setattr(probe_table, "usable_cores", lambda cores=cores: cores)
+        tables.append(probe_fractions(encoders, labels, SPLIT, PATIENTS, **asked))
+    alone, together = tables
+    assert [(row.encoder, row.percent) for row in together.rows] == [
+        (encoder, percent) for encoder in encoders for percent in (5, 100)
+    ]
+    for one, other in zip(alone.rows, together.rows, strict=True):
+        assert other.macro_auroc == pytest.approx(one.macro_auroc)
+        assert other.ci95 == pytest.approx(one.ci95)
+        assert [draw.macro_auroc for draw in other.draws] == pytest.approx([draw.macro_auroc for draw in one.draws])
+    assert threadpool_info() == threads_before
 
 
 def test_rows_are_told_as_they_come():
