@@ -128,15 +128,14 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
     photograph: a tower that has not yet learned to read a clean page learns nothing from a bad one (`docs/lab-log.md`).
 
     Args:
-        profile: "full" draws 20 pages each of 9,745 records, "short" 8.
+        profile: "full" draws 20 pages each of 9,745 records, "short" 3 small ones, one of four photographed.
 
     Raises:
         ArgumentError: unknown profile.
     """
-    steps = {"short": 1_200, "full": 3_000}
-    if profile not in steps:
+    if profile not in ("short", "full"):
         raise ArgumentError(f"unknown profile {profile!r}", field="profile", expected="short or full")
-    return Recipe(
+    full = Recipe(
         "ptbxl_laptop",
         weights=Weights(gram_kind="signed_plane_distance", hidden_weight=0.25, w_statement=0.02, w_distillation=1.0),
         multi_positive=True,
@@ -151,14 +150,27 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
         degrade="photo",
         degrade_share=0.4,
         degrade_first_strength=0.05,
-        degrade_growing_epochs=4 if profile == "short" else 10,
+        degrade_growing_epochs=10,
         layout_share=0.1,
         time_shift=True,
         cover=3,
-        steps=steps[profile],
-        teacher_steps=300 if profile == "short" else 600,
-        validations=6 if profile == "short" else 12,
+        steps=3_000,
+        teacher_steps=600,
+        validations=12,
         supervised_steps=1,
+    )
+    if profile == "full":
+        return full
+    return replace(
+        full,
+        size=(128, 304),
+        samples_per_query=25,
+        degrade_share=0.25,
+        degrade_growing_epochs=1,
+        steps=900,
+        batch_size=32,
+        teacher_steps=200,
+        validations=5,
     )
 
 
