@@ -81,7 +81,7 @@ def replicate_ptbxl(
         recipe: in place of the profile's. In which fields it differs from that one, whatever it is called, is said and
             written into the report.
         n_records: about this many records, whole patients; None takes all.
-        judging_options: how much the judgement computes; None takes 3 draws and digitises 200 pages in "short".
+        judging_options: how much the judgement computes; None digitises 200 pages in "short".
         say: called with a line about what is being done.
 
     Returns:
@@ -118,7 +118,7 @@ def replicate_ptbxl(
         counts = ", ".join(f"{len(cohort.indices(name)):,} {name} (folds {_words(folds[name])})" for name in folds)
         say(f"PTB-XL: {counts}; recipe {chosen.name}{_changed(named.name, profile, changes)}, seed {seed}")
         stages = Stages(folder, identity, say, seconds, processor_seconds)
-        judged = judging_options or (Judging(draws=3, n_digitised=200) if profile == "short" else Judging())
+        judged = judging_options or (Judging(n_digitised=200) if profile == "short" else Judging())
         replication = _Replication(folder, cohort, chosen, seed, judged, stages)
         found = replication.everything()
         values = figures.replicate_values(
