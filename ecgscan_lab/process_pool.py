@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -28,7 +28,7 @@ def in_processes(
     given: tuple[Any, ...],
     error: Callable[..., EcgScanLabError] = ExportError,
     kept: str = "",
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Call `work(*task)` for every task in processes of their own, and yield each result when it is there.
 
     Interrupts are the caller's affair; a caller that is killed takes its processes along.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -22,8 +22,8 @@ from ecgscan_lab.evaluate.paired import seed_interval
 
 Protocol = Literal["sound", "paper", "merl"]
 
+_COPIES_BYTES = 4 * 2**30
 _PATIENTS = "the luck of the test patients"
-_AT_ONCE = 4  # each holds copies of the features
 _UNSEEN = "; neither the encoder's own training seed nor another training set"
 
 
@@ -173,7 +173,8 @@ def probe_fractions(
     Raises:
         ArgumentError, SplitError, LabelError: as `linear_probe`; also a fraction out of range, or no seed.
 
-    Properties: encoders see the same labelled records and the same resampled patients.
+    Properties: encoders see the same labelled records and the same resampled patients. Probes of "sound" run in up to
+    four threads, while the process's BLAS is held to one thread, also during `on_row`.
 
     >>> rng = np.random.default_rng(0)
     >>> labels = rng.integers(2, size=(400, 1))
@@ -208,7 +209,8 @@ def probe_fractions(
     seeds_of = {percent: chosen[:1] if protocol == "sound" and percent == 100 else chosen for percent in fractions}
     jobs = [(*row, seed) for row in asked for seed in seeds_of[row[1]]]
     rows: list[FractionRow] = []
-    with closing(_in_threads(judge, jobs, 1 if protocol != "sound" else _AT_ONCE)) as judged:
+    at_once = _at_once(encoders.values()) if protocol == "sound" else 1
+    with closing(_in_threads(judge, jobs, at_once)) as judged:
         for encoder, percent in asked:
             rows.append(_row(encoder, percent, list(islice(judged, len(seeds_of[percent]))), draw))
             if on_row is not None:
@@ -216,11 +218,17 @@ def probe_fractions(
     return ProbeTable(protocol, tuple(rows), rows[0].draws[0].n_val, rows[0].draws[0].n_test)
 
 
+def _at_once(features: Iterable[ArrayLike]) -> int:
+    """Probes at a time: one a core, four at most, fewer where their copies of the features would fill the memory."""
+    values = max(np.size(x) for x in features)
+    return int(min(usable_cores(), 4, max(1, _COPIES_BYTES // (20 * max(1, values)))))  # two in float64, one in float32
+
+
 def _in_threads(
     judge: Callable[..., _Judged], jobs: Sequence[tuple[Any, ...]], at_once: int
 ) -> Generator[_Judged, None, None]:
     """Results in the order of the jobs; several probes with a thread each take less time than one with several."""
-    n_threads = min(usable_cores(), at_once, len(jobs))
+    n_threads = min(at_once, len(jobs))
     if n_threads < 2:
         yield from (judge(*job) for job in jobs)
         return

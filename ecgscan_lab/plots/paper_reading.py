@@ -95,6 +95,9 @@ def plot_findings(rows: Sequence[Mapping[str, Any]], *, alpha: float | None = No
         axes.set_yticks(range(len(rows)), [f"{row['name']}: {row['verdict']}" for row in rows])
         axes.set_xlabel("score (difference of two cosines, no unit)")
         held_to = "" if alpha is None else f", verdicts at alpha {alpha:g}"
-        axes.set_title(f"This page (blue) among pages with (orange-red) and without (grey) the finding{held_to}")
+        axes.set_title(f"This page (blue) among pages with (orange-red)\nand without (grey) the finding{held_to}")
     said = "; ".join(f"{r['name']} {r['score']:.2f} ({r['low']:.2f} to {r['high']:.2f}), {r['verdict']}" for r in rows)
-    return describe(figure, f"Scores of one page beside those of reference pages, one row a finding{held_to}: {said}.")
+    return describe(
+        figure,
+        f"Scores of one page beside those of reference pages, one row a finding{held_to}: {said}.",
+    )

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from ecgscan_lab.batch import FrozenFeatures, PagePlan
-from ecgscan_lab.cores import usable_cores
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.encoders.signal_features import SignalTower, encode_signals
 from ecgscan_lab.evaluate.prompt_judgement import retrieval_table
 from ecgscan_lab.evaluate.reconstruction import SPANS, reconstruction_error
 from ecgscan_lab.evaluate.robustness import Condition, conditions, embed_condition, robustness
-from ecgscan_lab.process_pool import in_processes
-from ecgscan_lab.render.reading.traces import read_page
-from ecgscan_lab.render.renderer import draw_page
+from ecgscan_lab.render.reading.drawn import read_drawn_pages
 from ecgscan_lab.render.segments import visible_samples
 from ecgscan_lab.train.precision import pick_device
-from ecgscan_lab.types import Cohort, EcgRecord
+from ecgscan_lab.types import Cohort
 
 Say = Callable[[str], object]
 _AT_ONCE = 512
-_PAGES_A_PROCESS = 25  # fewer are read before a process has started
 
 
 def judge_retrieval(
@@ -129,23 +125,11 @@ def digitised_features(
         signals_mv = np.where(shown, cohort.read_signals_mv(kept[start : start + _AT_ONCE]), np.nan)
         parts.append(encode_signals(tower, signals_mv.astype(np.float32), cohort.fs_hz))
     read = np.full((len(test), *shown.shape), np.nan, dtype=np.float32)
-    tasks = ((k, cohort.records[i], plan) for k, i in enumerate(test))
-    workers = min(usable_cores(), len(test) // _PAGES_A_PROCESS)
-    for done, (k, signal_mv) in enumerate(_read_back(tasks, workers), start=1):
-        n = min(signal_mv.shape[1], shown.shape[1])
-        read[k, :, :n] = signal_mv[:, :n]
-        if done % 200 == 0:
-            say(f"{done:,} of {len(test):,} pages digitised")
+    with closing(read_drawn_pages([cohort.records[i] for i in test], plan.spec, plan.size)) as pages:
+        for done, (k, signal_mv) in enumerate(pages, start=1):
+            n = min(signal_mv.shape[1], shown.shape[1])
+            read[k, :, :n] = signal_mv[:, :n]
+            if done % 50 == 0:
+                say(f"{done:,} of {len(test):,} pages digitised")
     parts.append(encode_signals(tower, read, cohort.fs_hz))
     return np.concatenate([kept, test]), np.concatenate(parts)
-
-
-def _read_back(tasks: Iterator[tuple[int, EcgRecord, PagePlan]], workers: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Numbered pages drawn and read back, in whatever order; a core each where there are enough of them."""
-    if workers < 2:
-        return (_read_one(*task) for task in tasks)
-    return in_processes(_read_one, tasks, workers, ahead=2 * workers, start=threadpool_limits, given=(1,))
-
-
-def _read_one(number: int, record: EcgRecord, plan: PagePlan) -> tuple[int, np.ndarray]:
-    return number, read_page(draw_page(record, plan.spec, size=plan.size))

@@ -39,7 +39,7 @@ _OURS = ("stages", "run", "frozen", "evaluation", "replicate.json", "report.md")
 
 @dataclass(frozen=True)
 class Judging:
-    """How much the judgement computes; the defaults are what figures are quoted with.
+    """How much the judgement computes; the defaults are what figures of the full profile are quoted with.
 
     Attributes:
         draws: draws of the labelled records below 100 %.
@@ -50,6 +50,9 @@ class Judging:
     draws: int = 5
     n_bootstrap: int = 1000
     n_digitised: int = 800
+
+
+JUDGED = {"short": Judging(n_digitised=200), "full": Judging()}
 
 
 def replicate_ptbxl(
@@ -81,7 +84,7 @@ def replicate_ptbxl(
         recipe: in place of the profile's. In which fields it differs from that one, whatever it is called, is said and
             written into the report.
         n_records: about this many records, whole patients; None takes all.
-        judging_options: how much the judgement computes; None digitises 200 pages in "short".
+        judging_options: how much the judgement computes; None takes `JUDGED` of the profile.
         say: called with a line about what is being done.
 
     Returns:
@@ -118,8 +121,7 @@ def replicate_ptbxl(
         counts = ", ".join(f"{len(cohort.indices(name)):,} {name} (folds {_words(folds[name])})" for name in folds)
         say(f"PTB-XL: {counts}; recipe {chosen.name}{_changed(named.name, profile, changes)}, seed {seed}")
         stages = Stages(folder, identity, say, seconds, processor_seconds)
-        judged = judging_options or (Judging(n_digitised=200) if profile == "short" else Judging())
-        replication = _Replication(folder, cohort, chosen, seed, judged, stages)
+        replication = _Replication(folder, cohort, chosen, seed, judging_options or JUDGED[profile], stages)
         found = replication.everything()
         values = figures.replicate_values(
             found, identity, stages, recipe_changes=changes, n_of=_counts(cohort), checkpoint=f"run/{BEST}",

@@ -128,7 +128,8 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
     photograph: a tower that has not yet learned to read a clean page learns nothing from a bad one (`docs/lab-log.md`).
 
     Args:
-        profile: "full" draws 20 pages each of 9,745 records, "short" 3 small ones, one of four photographed.
+        profile: "full" draws 20 pages each of 9,745 records, as told above; "short" 3 smaller ones (30 px a
+            second) in steps of 32, a quarter of them photographed from the second pass on.
 
     Raises:
         ArgumentError: unknown profile.

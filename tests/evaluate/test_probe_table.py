@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from ecgscan_lab.errors import ArgumentError, SplitError
 from ecgscan_lab.evaluate import linear_probe, probe_table, seed_interval
@@ -159,17 +160,28 @@ def test_lines_and_json_say_the_same():
     assert written["protocol"] == "sound"
 
 
-@pytest.mark.parametrize("protocol", ["sound", "paper"])
-def test_probes_side_by_side_find_what_they_find_one_after_another(monkeypatch, protocol):
+def test_probes_side_by_side_find_what_they_find_one_after_another(monkeypatch):
     features, labels = _cohort()
     encoders = {"a tower": features, "noise": np.random.default_rng(1).normal(size=features.shape)}
-    settings = None if protocol == "sound" else replace(PAPER, epochs=2)
-    asked = {"protocol": protocol, "fractions": (5, 100), "seeds": 3, "n_bootstrap": 20, "settings": settings}
-    threads_before = threadpool_info()
+    threads, probe = [], probe_table._probe
+
+    def watched(*args):
+        blas = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+        threads.append((threading.current_thread().name.partition("_")[0], blas))
+        return probe(*args)
+
+    monkeypatch.setattr(probe_table, "_probe", watched)
     tables = []
-    for cores in (1, 3):
-        monkeypatch.setattr(probe_table, "usable_cores", lambda cores=cores: cores)
-        tables.append(probe_fractions(encoders, labels, SPLIT, PATIENTS, **asked))
+    with threadpool_limits(2, user_api="blas"):
+        before = threadpool_info()
+        for cores in (1, 3):
+            monkeypatch.setattr(probe_table, "usable_cores", lambda cores=cores: cores)
+            tables.append(
+                probe_fractions(encoders, labels, SPLIT, PATIENTS, fractions=(5, 100), seeds=3, n_bootstrap=20)
+            )
+        assert threadpool_info() == before
+    assert [name for name, _ in threads] == ["MainThread"] * 8 + ["probe"] * 8
+    assert all(blas == {1} for _, blas in threads[8:])
     alone, together = tables
     assert [(row.encoder, row.percent) for row in together.rows] == [
         (encoder, percent) for encoder in encoders for percent in (5, 100)
@@ -178,7 +190,15 @@ def test_probes_side_by_side_find_what_they_find_one_after_another(monkeypatch, 
         assert other.macro_auroc == pytest.approx(one.macro_auroc)
         assert other.ci95 == pytest.approx(one.ci95)
         assert [draw.macro_auroc for draw in other.draws] == pytest.approx([draw.macro_auroc for draw in one.draws])
-    assert threadpool_info() == threads_before
+
+
+def test_probes_whose_copies_would_not_fit_wait_for_each_other(monkeypatch):
+    monkeypatch.setattr(probe_table, "usable_cores", lambda: 16)
+    assert probe_table._at_once([np.zeros((600, 10))]) == 4
+    monkeypatch.setattr(probe_table, "_COPIES_BYTES", 20 * 6000 * 2)
+    assert probe_table._at_once([np.zeros((600, 10)), np.zeros((600, 2))]) == 2
+    monkeypatch.setattr(probe_table, "_COPIES_BYTES", 1)
+    assert probe_table._at_once([np.zeros((600, 10))]) == 1
 
 
 def test_rows_are_told_as_they_come():

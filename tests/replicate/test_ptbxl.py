@@ -13,6 +13,7 @@ from ecgscan_lab.errors import ArgumentError, CheckpointError
 from ecgscan_lab.evaluate.cache import weights_sha256
 from ecgscan_lab.replicate import ptbxl
 from ecgscan_lab.train.loop import load_model
+from ecgscan_lab.train.recipes import ptbxl_laptop
 
 TASKS = {"super", "sub", "form", "rhythm"}
 STAGES = {"prepare", "pretrain", "evaluate", "retrieval", "reconstruction", "photo", "digitised", "teacher"}
@@ -218,3 +219,15 @@ def test_real_recordings_go_through(replicate, ptbxl_dir, tmp_path):
     values = replicate(ptbxl_dir, tmp_path / "out", n_records=500)
     assert 9 not in values["folds"]["train"]
     assert set(values["linear_probe"]) == TASKS
+
+
+def test_the_short_profile_costs_an_eighth_of_the_full_one():
+    short, full = (ptbxl_laptop(profile) for profile in ("short", "full"))
+
+    def pixels(recipe):
+        return recipe.steps * recipe.batch_size * recipe.size[0] * recipe.size[1]
+
+    assert pixels(short) < pixels(full) / 8
+    assert short.teacher_steps < full.teacher_steps / 2
+    assert ptbxl.JUDGED["short"].n_digitised < ptbxl.JUDGED["full"].n_digitised / 2
+    assert short.weights == full.weights
