@@ -35,7 +35,7 @@ class Rung:
     weight_decay: float = 0.05
     warmup_share: float = 0.1
     clip_norm: float = 1.0
-    tower_steps: int = 150
+    tower_steps: int = 140
     recipe: Recipe = field(default_factory=lambda: Recipe("compare"))
     n_bootstrap: int = 200
 
@@ -68,7 +68,7 @@ def rung_for(name: str, profile: str = "quick") -> Rung:
         raise ArgumentError(f"unknown profile {profile!r}", field="profile", expected=f"one of {', '.join(PROFILES)}")
     if name == "toy":
         return Rung("toy", n_records=400, steps=400 if profile == "full" else 40, batch_size=32, lr=5e-2, d_shared=3)
-    small = Recipe("compare", size=(128, 304), tower_width=16, d_shared=128, teacher_steps=80)
+    small = Recipe("compare", size=(128, 304), tower_width=16, d_shared=128, teacher_steps=70, teacher_batch=64)
     if profile == "smoke":
         tiny = dataclasses.replace(
             small, text_tower="hashed", size=(96, 224), tower_width=8, d_shared=32, teacher_steps=6, teacher_batch=32,
@@ -79,7 +79,7 @@ def rung_for(name: str, profile: str = "quick") -> Rung:
         )
     if name == "heads":
         full = profile == "full"
-        return Rung("heads", n_records=None if full else 2000, tower_steps=600 if full else 150, recipe=small)
+        return Rung("heads", n_records=None if full else 2000, tower_steps=600 if full else 140, recipe=small)
     if name == "quick":
         recipe = dataclasses.replace(small, steps=300, batch_size=64, validations=4)
         return Rung("quick", n_records=2000 if profile == "quick" else None, recipe=recipe)
