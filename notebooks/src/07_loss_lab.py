@@ -257,8 +257,9 @@ show(plot_comparison(heads, ["text_median_rank", "signal_median_rank", "signal_r
 heads.by_seed("signal_median_rank").round(0)
 
 # %% [markdown]
-# In the quick profile on synthetic records, `volume` alone puts a page's own signal close to rank 413 of 413: not lost, but
-# **last**. Pages have turned their backs on their signals, which costs a volume nothing, and which `check_loss` had announced.
+# In the quick profile on synthetic records, `volume` alone puts a page's own signal, one of 413, behind where chance would
+# put it (207) from most starts, near the end from some: not lost, but close to **last**. Pages have turned their backs on their
+# signals, which costs a volume nothing, and which `check_loss` had announced.
 # On PTB-XL the start decided: rank 23 of 2,186 from one seed, 2,167 from two others. The paper's contrastive term prevents
 # it, and the signed kind needs no help. The probe sees none of it: a linear classifier does not care about a sign. **A figure
 # that cannot see a fault is no evidence against it.**
