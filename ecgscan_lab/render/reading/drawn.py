@@ -35,7 +35,7 @@ def read_drawn_pages(
         workers: processes; None takes the cores there are, eight at most, and none for few pages.
 
     Yields:
-        Position in `records`, and millivolts `[12, time]` as `read_page` gives them.
+        Position in `records`, and millivolts `[12, time]` at the recording's rate, as `read_page` gives them.
 
     Raises:
         EcgScanLabError: as `draw_page` and `read_page`.
@@ -45,7 +45,7 @@ def read_drawn_pages(
     Example:
         >>> from ecgscan_lab.data.synthetic import synthetic_records
         >>> [(k, read.shape) for k, read in read_drawn_pages(synthetic_records(1), PageSpec.compact(), (192, 448))]
-        [(0, (12, 1000))]
+        [(0, (12, 5000))]
     """
     if workers is None:
         workers = min(usable_cores(), MOST_PROCESSES, len(records) // PAGES_A_PROCESS)
