@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecgscan_lab.data.synthetic import synthetic_records
+from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.errors import ExportError
 from ecgscan_lab.render import PageSpec
 from ecgscan_lab.render.reading import drawn, read_page
@@ -16,20 +16,25 @@ SIZE = (128, 304)
 
 @pytest.fixture(scope="module")
 def records():
-    return synthetic_records(4, seed=2)
+    return synthetic_cohort(4, seed=2).records
+
+
+@pytest.fixture(scope="module")
+def alone(records):
+    return [read_page(draw_page(record, PageSpec.compact(), size=SIZE)) for record in records]
 
 
 def read_with(records, **more):
     return dict(drawn.read_drawn_pages(records, PageSpec.compact(), SIZE, **more))
 
 
-def check(found, records):
-    assert sorted(found) == list(range(len(records)))
-    for k, record in enumerate(records):
-        np.testing.assert_allclose(found[k], read_page(draw_page(record, PageSpec.compact(), size=SIZE)), atol=1e-6)
+def check(found, alone):
+    assert sorted(found) == list(range(len(alone)))
+    for k, expected in enumerate(alone):
+        np.testing.assert_allclose(found[k], expected, atol=1e-6)
 
 
-def test_processes_read_what_one_process_reads(records, monkeypatch):
+def test_processes_read_what_one_process_reads(records, alone, monkeypatch):
     asked = []
 
     def watched(work, tasks, workers, **more):
@@ -38,18 +43,18 @@ def test_processes_read_what_one_process_reads(records, monkeypatch):
 
     in_processes = drawn.in_processes
     monkeypatch.setattr(drawn, "in_processes", watched)
-    check(read_with(records), records)
+    check(read_with(records), alone)
     assert asked == []  # too few pages for processes
     monkeypatch.setattr(drawn, "PAGES_A_PROCESS", 2)
     monkeypatch.setattr(drawn, "usable_cores", lambda: 2)
-    check(read_with(records), records)
+    check(read_with(records), alone)
     assert asked == [2]
 
 
-def test_what_a_dead_process_leaves_is_read_here(records, monkeypatch):
+def test_what_a_dead_process_leaves_is_read_here(records, alone, monkeypatch):
     def dying(work, tasks, workers, **more):
         yield work(*next(tasks))
         raise ExportError("a worker process died", field="workers")
 
     monkeypatch.setattr(drawn, "in_processes", dying)
-    check(read_with(records, workers=2), records)
+    check(read_with(records, workers=2), alone)
