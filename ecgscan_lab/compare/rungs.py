@@ -78,8 +78,9 @@ def rung_for(name: str, profile: str = "quick") -> Rung:
             name, n_records=240, steps=30, batch_size=32, d_shared=32, tower_steps=6, recipe=tiny, n_bootstrap=50
         )
     if name == "heads":
-        full = profile == "full"
-        return Rung("heads", n_records=None if full else 2000, tower_steps=600 if full else 140, recipe=small)
+        if profile == "full":
+            return Rung("heads", n_records=None, tower_steps=600, recipe=small)
+        return Rung("heads", n_records=2000, recipe=small)
     if name == "quick":
         recipe = dataclasses.replace(small, steps=300, batch_size=64, validations=4)
         return Rung("quick", n_records=2000 if profile == "quick" else None, recipe=recipe)
