@@ -82,6 +82,7 @@ def small(steps: int, size: tuple[int, int]) -> Recipe:
     return replace(
         ptbxl_laptop(), name="ablation", size=size, steps=steps,
         degrade="clean", degrade_first_strength=None, degrade_growing_epochs=0, layout_share=0.0,
+        first_size=None, first_share=0.0,
     )  # fmt: skip
 
 

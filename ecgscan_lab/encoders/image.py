@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -65,6 +68,11 @@ def _keep_layout(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def _places(x: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """A map interpolated to (rows, columns); the very same where it has them."""
+    return x if x.shape[2:] == grid else F.interpolate(x, grid, mode="bilinear", align_corners=False)
+
+
 def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out), nn.GELU())
 
@@ -88,7 +96,8 @@ class TinyImageTower(nn.Module):
     copy of the whole map, which knows where on the page, hence in which lead and when. Mean and maximum of the last two
     maps follow as they are. The objective reads the summary alone (`summary_dim`), which keeps what it asks for; the
     maps it does not read keep more of what a later probe may ask: form gained 2.2 and rhythm 2.0 points of AUROC by
-    them, and lost it again when the objective read them, too (`docs/lab-log.md`).
+    them, and lost it again when the objective read them, too (`docs/lab-log.md`). Within `reading_at` it reads pages of
+    another size as they are.
 
     Args:
         width: channels after the stem; the stages have 2, 4 and 8 times as many.
@@ -105,8 +114,11 @@ class TinyImageTower(nn.Module):
         self.embed_dim = 40 * width
         self.summary_dim = 16 * width
         self.token_dim = 8 * width
+        self._reads = size
         rows, columns = (-(-(side // 4) // 8) for side in size)  # whole patches, halved three times and rounded up
-        self.column_dim = 2 * width * -(-(size[0] // 4) // 2)
+        self._grid = rows, columns
+        self._fine_rows = -(-(size[0] // 4) // 2)
+        self.column_dim = 2 * width * self._fine_rows
         self.stem = nn.Sequential(nn.Conv2d(1, width, 4, 4, bias=False), nn.BatchNorm2d(width), nn.GELU())
         stages: list[nn.Module] = []
         for i in range(3):
@@ -114,6 +126,25 @@ class TinyImageTower(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.thin = nn.Conv2d(8 * width, width // 2, 1)
         self.summary = nn.Linear(16 * width + width // 2 * rows * columns, self.summary_dim)
+
+    @contextmanager
+    def reading_at(self, size: tuple[int, int]) -> Iterator[None]:
+        """Fit pages to another size for a while: a cheaper one to begin training on.
+
+        The weights are shared; the two maps of which every place has weights of its own are interpolated to the places
+        that they have at `self.size`.
+
+        Example:
+            >>> tower = TinyImageTower(width=8, size=(96, 224))
+            >>> with tower.reading_at((64, 160)):
+            ...     tower(torch.full((2, 3, 64, 160), 255, dtype=torch.uint8)).shape
+            torch.Size([2, 320])
+        """
+        self._reads = size
+        try:
+            yield
+        finally:
+            self._reads = self.size
 
     def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Pooled feature and patch tokens of one pass."""
@@ -127,7 +158,8 @@ class TinyImageTower(nn.Module):
         `[batch, column_dim, column]`. Where the ink stands in it is what the leads were at that moment.
         """
         first, finer, last = self._maps(images)
-        return self._pool(finer, last), last.flatten(2).transpose(1, 2), _keep_layout(first).flatten(1, 2)
+        fine = _places(first, (self._fine_rows, first.shape[3]))
+        return self._pool(finer, last), last.flatten(2).transpose(1, 2), _keep_layout(fine).flatten(1, 2)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 `[batch, 3, height, width]` -> float32 `[batch, embed_dim]`, not normalised."""
@@ -153,11 +185,12 @@ class TinyImageTower(nn.Module):
     def _maps(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The maps of the three stages."""
         # The norm after the stem absorbs the scale of the pixels.
-        first = self.stages[:2](self.stem(ink(fit_page(images, self.size, self.fit))))
+        first = self.stages[:2](self.stem(ink(fit_page(images, self._reads, self.fit))))
         finer = self.stages[2:4](first)
         return first, finer, self.stages[4:](finer)
 
     def _pool(self, finer: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
         pooled = [last.mean((2, 3)), last.amax((2, 3))]
-        summary = self.summary(torch.cat([*pooled, F.gelu(self.thin(last)).flatten(1)], dim=1))
+        thin = _places(F.gelu(self.thin(last)), self._grid)
+        summary = self.summary(torch.cat([*pooled, thin.flatten(1)], dim=1))
         return torch.cat([summary, *pooled, finer.mean((2, 3)), finer.amax((2, 3))], dim=1).float()

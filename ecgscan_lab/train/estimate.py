@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
-from ecgscan_lab.batch import FrozenFeatures, feed
+from ecgscan_lab.batch import Fed, FrozenFeatures, feed
 from ecgscan_lab.train.processes import Processes, join_processes
 from ecgscan_lab.train.recipe import Recipe
-from ecgscan_lab.train.step import make_learner, take_training_step
+from ecgscan_lab.train.step import Learner, make_learner, take_training_step
 from ecgscan_lab.types import TrainingData
 
 _GIB = 2**30
@@ -86,20 +87,15 @@ def estimate_run(
     train = data.indices("train")
     if processes.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(processes.device)
-    batches = feed(
-        data, frozen, recipe.plan(), train, batch_size=recipe.batch_size, seed=seed, steps=range(max(2, rehearse)),
-        rank=processes.rank, world_size=processes.world_size, workers=workers, device=processes.device, draw_on=draw_on,
+    batches = partial(
+        feed, data, frozen, indices=train, batch_size=recipe.batch_size, seed=seed, rank=processes.rank,
+        world_size=processes.world_size, workers=workers, device=processes.device, draw_on=draw_on,
     )  # fmt: skip
-    waits, times = [], []
-    with closing(batches):
-        last = time.perf_counter()
-        for fed in batches:
-            take_training_step(learner, fed, exact_times=True)
-            now = time.perf_counter()
-            waits.append(fed.wait_s)
-            times.append(now - last)
-            last = now
-    step_s = sum(times[1:]) / len(times[1:])
+    waiting_s = total_s = 0.0
+    for phase, plan in recipe.phases():
+        steps = range(phase.start, phase.start + max(2, rehearse))
+        wait_s, step_s = _rehearse(learner, batches(plan=plan, steps=steps))
+        waiting_s, total_s = waiting_s + wait_s * len(phase), total_s + step_s * len(phase)
     parameters = list(learner.model.parameters())
     trainable = [p for p in parameters if p.requires_grad]
     device = processes.device
@@ -112,13 +108,27 @@ def estimate_run(
         state_bytes=sum(p.nbytes for p in parameters) + 3 * sum(p.nbytes for p in trainable),
         peak_bytes=_peak_bytes(device),
         device_bytes=torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None,
-        step_s=step_s,
-        wait_s=sum(waits[1:]) / len(waits[1:]),
-        total_s=step_s * recipe.steps,
+        step_s=total_s / recipe.steps,
+        wait_s=waiting_s / recipe.steps,
+        total_s=total_s,
         precision=learner.precision,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         world_size=processes.world_size,
     )
+
+
+def _rehearse(learner: Learner, batches: Generator[Fed, None, None]) -> tuple[float, float]:
+    """Mean seconds waiting for a batch, and a step, over all but the first."""
+    waits, times = [], []
+    with closing(batches):
+        last = time.perf_counter()
+        for fed in batches:
+            take_training_step(learner, fed, exact_times=True)
+            now = time.perf_counter()
+            waits.append(fed.wait_s)
+            times.append(now - last)
+            last = now
+    return sum(waits[1:]) / len(waits[1:]), sum(times[1:]) / len(times[1:])
 
 
 def _peak_bytes(device: torch.device) -> int | None:

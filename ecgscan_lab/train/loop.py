@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecgscan_lab.batch import Fed, FrozenFeatures, feed, step_indices
+from ecgscan_lab.batch import Fed, FrozenFeatures, step_indices
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.errors import CheckpointError, MemoryFullError, SplitError, TrainingError
 from ecgscan_lab.train.building import build_model, kept_tensors, load_model
 from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 from ecgscan_lab.train.interrupts import Asked, deferred_signals, stop_error
+from ecgscan_lab.train.phases import feed_phases
 from ecgscan_lab.train.processes import join_processes
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.run_folder import BAD_BATCHES, BEST, LAST, claimed, forget_run
@@ -103,14 +104,13 @@ def pretrain(
         learner = make_learner(data, frozen, recipe, seed, processes, loss)
         state = _begin(out, learner, resume)
         run = _Run(learner, state, out, data, frozen, val, judge, on_step, tuple(trackers), time.perf_counter())
-        batches = feed(
+        batches = feed_phases(
             data,
             frozen,
-            recipe.plan(),
+            recipe,
             train,
-            batch_size=recipe.batch_size,
+            range(state.step, recipe.steps),
             seed=seed,
-            steps=range(state.step, recipe.steps),
             rank=processes.rank,
             world_size=processes.world_size,
             workers=workers,

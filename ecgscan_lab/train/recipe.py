@@ -29,8 +29,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 """Fields that take one of a few words."""
 
 GROUPS: dict[str, str] = {
-    "pages": "size page vary layout_share degrade degrade_share degrade_strength degrade_first_strength "
-    "degrade_growing_epochs time_shift cover",
+    "pages": "size first_size first_share page vary layout_share degrade degrade_share degrade_strength "
+    "degrade_first_strength degrade_growing_epochs time_shift cover",
     "image tower": "image_tower image_weights tower_size fit tower_width tower_trains "
     "lora_rank lora_alpha lora_targets lora_dropout",
     "frozen towers": "text_tower text_weights text_pooling text_max_tokens signal_teacher teacher_weights "
@@ -61,6 +61,8 @@ class Recipe:
     Attributes:
         name: what the recipe is called.
         size: (height, width) of the drawn pages in pixels.
+        first_size, first_share: smaller, undegraded pages for the first share of the steps, which then cost half; the
+            tiny tower only.
         page, vary, layout_share, degrade, degrade_share, degrade_strength, degrade_first_strength,
             degrade_growing_epochs, time_shift, cover: how pages look (`batch.PagePlan`, made by `plan()`).
         image_tower: a name of `encoders.towers.image_tower`.
@@ -182,9 +184,11 @@ class Recipe:
     cover: int = 0
     statement_logit_scale_init: float = 20.0
     project: str = "tanh"
+    first_size: tuple[int, int] | None = None
+    first_share: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("size", "tower_size", "logit_scale_limits", "lora_targets"):
+        for name in ("size", "first_size", "tower_size", "logit_scale_limits", "lora_targets"):
             value = getattr(self, name)
             if isinstance(value, list):  # as JSON gives it
                 object.__setattr__(self, name, tuple(value))
@@ -194,10 +198,11 @@ class Recipe:
                     f"{name} is {getattr(self, name)!r}", field=name, expected=f"one of {', '.join(known)}"
                 )
         _check_numbers(self)
-        self.plan()
+        _check_first(self)
+        self.phases()
 
     def plan(self) -> PagePlan:
-        """How the pages of this recipe are drawn."""
+        """How the pages of this recipe are drawn; validation and what is judged afterwards keep to it."""
         return PagePlan(
             size=self.size,
             page=self.page,
@@ -211,6 +216,23 @@ class Recipe:
             time_shift=self.time_shift,
             cover=self.cover,
         )
+
+    def phases(self) -> tuple[tuple[range, PagePlan], ...]:
+        """Which steps are trained on which pages: all on `plan()`, or the first ones on smaller pages, none degraded.
+
+        **Source**: progressive learning, Tan and Le (2021), arXiv 2104.00298, where size and augmentation grow
+        together. *Differences*: one change, from small and clean to large and degraded.
+
+        Example:
+            >>> recipe = Recipe("small first", steps=10, first_size=(128, 304), first_share=0.6)
+            >>> [(steps, plan.size) for steps, plan in recipe.phases()]
+            [(range(0, 6), (128, 304)), (range(6, 10), (192, 448))]
+        """
+        plan, first = self.plan(), round(self.first_share * self.steps)
+        if self.first_size is None:
+            return ((range(self.steps), plan),)
+        small = dataclasses.replace(plan, size=self.first_size, degrade="clean", first_strength=None, growing_epochs=0)
+        return (range(first), small), (range(first, self.steps), plan)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` makes the recipe again."""
@@ -334,6 +356,21 @@ def _check_names(what: str, values: Mapping[str, Any], cls: type) -> None:
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ArgumentError(f"{what} has no {', '.join(unknown)}", field=unknown[0], expected=", ".join(known))
+
+
+def _check_first(recipe: Recipe) -> None:
+    if (recipe.first_size is None) != (recipe.first_share == 0) or not 0 <= recipe.first_share < 1:
+        raise ArgumentError(
+            f"first_share is {recipe.first_share!r} with first_size {recipe.first_size!r}",
+            field="first_share",
+            expected="a share of the steps between 0 and 1 together with first_size, or neither",
+        )
+    if recipe.first_size is not None and (recipe.image_tower != "tiny" or recipe.tower_size is not None):
+        raise ArgumentError(
+            "only the tiny tower can begin on smaller pages, and only where it reads them as they are drawn",
+            field="first_size",
+            expected="None, or image_tower='tiny' without tower_size",
+        )
 
 
 def _check_numbers(recipe: Recipe) -> None:

@@ -18,6 +18,7 @@ from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.train.accumulate import Score, backward, seeded
 from ecgscan_lab.train.building import base_sha256, build_model
 from ecgscan_lab.train.compiled import compile_blocks
+from ecgscan_lab.train.phases import reading_at
 from ecgscan_lab.train.precision import autocast, loss_scaler, pick_precision
 from ecgscan_lab.train.processes import Processes
 from ecgscan_lab.train.recipe import Recipe
@@ -169,9 +170,10 @@ def take_training_step(learner: Learner, fed: Fed, *, exact_times: bool = False)
     size = len(fed.batch)
     n_parts = min(size, math.ceil(size / (recipe.micro_batch or size)))
     try:
-        scored = backward(
-            forward, fed.batch, masked, learner.score, model=model, parts=n_parts, scale=scale, watch=watch
-        )
+        with reading_at(model.tower, fed.batch, recipe):
+            scored = backward(
+                forward, fed.batch, masked, learner.score, model=model, parts=n_parts, scale=scale, watch=watch
+            )
     except NotFiniteFeaturesError:
         scored = LossOutput(torch.tensor(math.nan), {})
     trained = [p for p in model.parameters() if p.grad is not None]

@@ -191,6 +191,49 @@ def test_columns_are_those_of_the_page(size):
     assert not moved[middle + 4 :].any()
 
 
+def test_pages_of_another_size_are_read_as_they_are():
+    tower = TinyImageTower(width=4, size=(192, 448)).eval()
+    small = torch.full((2, 3, 128, 304), 255, dtype=torch.uint8)
+    small[1, :, 60:64, 100:140] = 0
+    seen = []
+    tower.stem.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape[2:])))
+    with torch.no_grad():
+        enlarged = tower(small)
+        with tower.reading_at((128, 304)):
+            feature, tokens, columns = tower.encode_columns(small)
+            assert torch.equal(feature, tower(small))
+        again = tower(small)
+    assert seen == [(48, 112), (32, 76), (32, 76), (48, 112)]
+    assert torch.equal(again, enlarged)
+    assert not torch.equal(feature, enlarged)
+    assert feature.shape == (2, tower.embed_dim)
+    assert tokens.shape == (2, 4 * 10, tower.token_dim)
+    assert columns.shape == (2, tower.column_dim, 38)
+    moved = (columns[1] - columns[0]).abs().amax(0)
+    assert moved[13:17].min() > 0
+    assert not moved[25:].any()
+
+
+def test_reading_at_its_own_size_changes_no_bit_and_an_error_ends_it():
+    tower, pages = TinyImageTower(width=4, size=SIZE).eval(), noise_pages(2)
+    with torch.no_grad():
+        plain = tower.encode_columns(pages)
+        with tower.reading_at(SIZE):
+            same = tower.encode_columns(pages)
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(same, plain, strict=True))
+        with pytest.raises(KeyError), tower.reading_at((64, 64)):
+            raise KeyError
+        assert torch.equal(tower(pages), plain[0])
+
+
+def test_every_weight_learns_from_pages_of_another_size():
+    tower = TinyImageTower(width=4, size=(192, 448))
+    with tower.reading_at((128, 304)):
+        feature, _, columns = tower.encode_columns(torch.randint(0, 256, (2, 3, 128, 304), dtype=torch.uint8))
+    (feature.square().mean() + columns.square().mean()).backward()
+    assert [name for name, p in tower.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
 def test_gradients_lie_in_memory_as_the_maps_do():
     # A gradient with channels first on a map with channels last costs a fifth of a training step, and no result shows.
     tower = TinyImageTower(width=4, size=SIZE).to(memory_format=torch.channels_last)

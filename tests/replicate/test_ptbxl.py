@@ -225,7 +225,7 @@ def test_the_short_profile_costs_an_eighth_of_the_full_one():
     short, full = (ptbxl_laptop(profile) for profile in ("short", "full"))
 
     def pixels(recipe):
-        return recipe.steps * recipe.batch_size * recipe.size[0] * recipe.size[1]
+        return recipe.batch_size * sum(len(steps) * plan.size[0] * plan.size[1] for steps, plan in recipe.phases())
 
     assert pixels(short) < pixels(full) / 8
     assert short.teacher_steps < full.teacher_steps / 2

@@ -174,6 +174,13 @@ def test_a_page_shows_words_as_words():
         ({"weight_average": 1.0}, "weight_average"),
         ({"degrade": "mud"}, "degrade"),
         ({"size": 48}, "size"),
+        ({"first_size": (128, 304)}, "first_share"),
+        ({"first_share": 0.5}, "first_share"),
+        ({"first_size": (128, 304), "first_share": 1.0}, "first_share"),
+        ({"first_size": (128, 304), "first_share": -0.5}, "first_share"),
+        ({"first_size": (128, 304), "first_share": 0.5, "image_tower": "clip-vit-b-32"}, "first_size"),
+        ({"first_size": (128, 304), "first_share": 0.5, "tower_size": (192, 448)}, "first_size"),
+        ({"first_size": 48, "first_share": 0.5}, "size"),
     ],
     ids=str,
 )
@@ -181,6 +188,26 @@ def test_a_wrong_field_is_named(change, field):
     with pytest.raises(ArgumentError) as caught:
         Recipe.from_dict({"name": "mine", **change})
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 100])
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_phases_hold_every_step_once_and_end_on_the_pages_that_are_judged(steps, share):
+    first = None if share == 0 else (128, 304)
+    recipe = Recipe(
+        "mine", steps=steps, degrade="photo", degrade_first_strength=0.1, degrade_growing_epochs=2,
+        first_size=first, first_share=share,
+    )  # fmt: skip
+    phases = recipe.phases()
+    assert [step for part, _ in phases for step in part] == list(range(steps))
+    assert phases[-1][1] == recipe.plan()
+    assert len(phases) == (1 if first is None else 2)
+    if first is not None:
+        small = phases[0][1]
+        assert (small.size, small.degrade, small.growing_epochs) == (first, "clean", 0)
+        assert dataclasses.replace(small, size=(192, 448)) == dataclasses.replace(
+            recipe.plan(), degrade="clean", first_strength=None, growing_epochs=0
+        )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "{", "\x00"])
