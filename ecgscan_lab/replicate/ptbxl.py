@@ -31,7 +31,7 @@ from ecgscan_lab.train.run_folder import BEST, LAST, claimed
 from ecgscan_lab.types import Cohort
 from ecgscan_lab.whole_files import write_json, write_whole
 
-PROFILES = ("short", "full")
+PROFILES = ("short", "full", "long")
 FRACTIONS = (1.0, 10.0, 100.0)
 _IDENTITY = "replication.json"
 _OURS = ("stages", "run", "frozen", "evaluation", "replicate.json", "report.md")
@@ -49,10 +49,10 @@ class Judging:
 
     draws: int = 5
     n_bootstrap: int = 1000
-    n_digitised: int = 800
+    n_digitised: int = 400
 
 
-JUDGED = {"short": Judging(n_digitised=200), "full": Judging()}
+JUDGED = {"short": Judging(n_digitised=200), "full": Judging(), "long": Judging()}
 
 
 def replicate_ptbxl(
@@ -78,7 +78,7 @@ def replicate_ptbxl(
     Args:
         data_dir: PTB-XL's own folder, see `data.corpora.load_ptbxl`.
         out: folder of this replication alone.
-        profile: "short" or "full": which recipe.
+        profile: "short", "full" or "long": which recipe.
         seed: of every random choice.
         test_fold: 9 or 10; None takes 10 where the folder has it, else 9. The fold before it is for validation.
         recipe: in place of the profile's. In which fields it differs from that one, whatever it is called, is said and
@@ -96,7 +96,7 @@ def replicate_ptbxl(
         EcgScanLabError: the data cannot be read, or `out` cannot be written.
     """
     if profile not in PROFILES:
-        raise ArgumentError(f"unknown profile {profile!r}", field="profile", expected=" or ".join(PROFILES))
+        raise ArgumentError(f"unknown profile {profile!r}", field="profile", expected=f"one of {', '.join(PROFILES)}")
     if test_fold not in (None, 9, 10):
         raise ArgumentError(
             f"test_fold is {test_fold!r}", field="test_fold", expected="9 or 10", fix="the others are trained on"

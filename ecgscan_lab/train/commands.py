@@ -132,8 +132,8 @@ def run_pretrain(args: argparse.Namespace, say: Say) -> int:
         return INTERRUPTED
     if not processes.leads:  # the history is the first one's
         return 0
-    val = [float(row["total"]) for row in run.history if row["split"] == "val"]
-    tell(f"best      {run.checkpoint} (step {run.best_step + 1}, validation loss {min(val):.4f})")
+    best = next(row["total"] for row in run.history if (row["step"], row["split"]) == (run.best_step, "val"))
+    tell(f"best      {run.checkpoint} (step {run.best_step + 1}, validation loss {best:.4f})")
     tell(f"last      {run.checkpoint.with_name('last.safetensors')}")
     return 0
 

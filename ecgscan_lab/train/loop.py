@@ -207,13 +207,16 @@ class _Run:
         step, state, learner = self.state.step - 1, self.state, self.learner
         if step not in self.validate_at or state.validated >= step:
             return
+        phase, plan = learner.recipe.phase_at(step)
+        if state.best_step < phase.start:  # chosen on other pages, which says nothing about these
+            state.best_loss = math.inf
         found = {"total": math.inf}
         if learner.processes.leads:
             exchange(learner.average, learner.model)
             try:
                 found = validation_loss(
                     learner.model, self.data, self.frozen, learner.recipe, self.val, learner.judge_score,
-                    precision=learner.precision,
+                    precision=learner.precision, plan=plan,
                 )  # fmt: skip
                 judged = {} if self.judge is None else dict(self.judge(learner.model, step))
                 if found["total"] < state.best_loss:

@@ -202,7 +202,7 @@ class Recipe:
         self.phases()
 
     def plan(self) -> PagePlan:
-        """How the pages of this recipe are drawn; validation and what is judged afterwards keep to it."""
+        """How the pages of this recipe are drawn: in the last phase, and by whatever judges the model afterwards."""
         return PagePlan(
             size=self.size,
             page=self.page,
@@ -233,6 +233,10 @@ class Recipe:
             return ((range(self.steps), plan),)
         small = dataclasses.replace(plan, size=self.first_size, degrade="clean", first_strength=None, growing_epochs=0)
         return (range(first), small), (range(first, self.steps), plan)
+
+    def phase_at(self, step: int) -> tuple[range, PagePlan]:
+        """The phase of a step."""
+        return next(phase for phase in self.phases() if step in phase[0])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; `from_dict` makes the recipe again."""

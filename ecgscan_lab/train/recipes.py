@@ -123,19 +123,21 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
     (`docs/lab-log.md`). The page also has to tell how the signal teacher's tokens are distributed. The decoder reads
     columns of the page in place of patch tokens, which hold no curve: it learns, and with it the first stage of the
     tower, which all else stands on. Features enter the shared space without a tanh. Pages are small and wide (45 px a
-    second), each begun at a random moment and partly covered: without that the tower learns 9,745 pages by heart. Two
-    of five are photographed, in the first pass barely, in the second half of the run with all that befalls a
-    photograph: a tower that has not yet learned to read a clean page learns nothing from a bad one (`docs/lab-log.md`).
+    second), each begun at a random moment and partly covered: without that the tower learns 9,745 pages by heart. The
+    first half of the steps reads clean pages of 30 px a second, which costs half as much; in the second half two of
+    five are photographed: a tower that has not yet learned to read a clean page learns nothing from a bad one
+    (`docs/lab-log.md`).
 
     Args:
-        profile: "full" draws 20 pages each of 9,745 records, as told above; "short" 3 smaller ones (30 px a
-            second) in steps of 32, a quarter of them photographed from the second pass on.
+        profile: "full" draws 18 pages each of 9,745 records, as told above; "long" 20, all of them large, two of five
+            photographed from the first, barely in the first pass and with all that befalls a photograph from the
+            eleventh; "short" 3, all of them small, in steps of 32, a quarter of them photographed.
 
     Raises:
         ArgumentError: unknown profile.
     """
-    if profile not in ("short", "full"):
-        raise ArgumentError(f"unknown profile {profile!r}", field="profile", expected="short or full")
+    if profile not in ("short", "full", "long"):
+        raise ArgumentError(f"unknown profile {profile!r}", field="profile", expected="short, full or long")
     full = Recipe(
         "ptbxl_laptop",
         weights=Weights(gram_kind="signed_plane_distance", hidden_weight=0.25, w_statement=0.02, w_distillation=1.0),
@@ -150,20 +152,23 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
         samples_per_query=18,  # what a column of 8 px shows
         degrade="photo",
         degrade_share=0.4,
-        degrade_first_strength=0.05,
-        degrade_growing_epochs=10,
         layout_share=0.1,
         time_shift=True,
         cover=3,
-        steps=3_000,
+        first_size=(128, 304),
+        first_share=0.5,
+        steps=2_800,
         teacher_steps=600,
-        validations=12,
+        validations=8,
         supervised_steps=1,
     )
     if profile == "full":
         return full
+    one_size = replace(full, first_size=None, first_share=0.0, degrade_first_strength=0.05, degrade_growing_epochs=10)
+    if profile == "long":
+        return replace(one_size, steps=3_000, validations=12)
     return replace(
-        full,
+        one_size,
         size=(128, 304),
         samples_per_query=25,
         degrade_share=0.25,

@@ -9,11 +9,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from ecgscan_lab.batch import FrozenFeatures, Statements, make_batch
+from ecgscan_lab.batch import FrozenFeatures, PagePlan, Statements, make_batch
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.losses.gather import gather_features
 from ecgscan_lab.losses.objective import objective
 from ecgscan_lab.train.accumulate import Score
+from ecgscan_lab.train.phases import reading_at
 from ecgscan_lab.train.precision import autocast
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.types import Features, LossOutput, TrainingData, TripleBatch
@@ -121,8 +122,12 @@ def validation_loss(
     score: Score | None = None,
     *,
     precision: str | None = None,
+    plan: PagePlan | None = None,
 ) -> dict[str, float]:
-    """Mean of the objective, or of `score`, over the first validation batches: plain pages, nothing masked."""
+    """Mean of the objective, or of `score`, over the first validation batches: plain pages, nothing masked.
+
+    `plan` is that of the phase that training is in (`Recipe.phases`); without one, the recipe's own.
+    """
     score = score if score is not None else make_score(recipe)
     device = next(model.parameters()).device
     batch_size = min(recipe.batch_size, len(val))
@@ -131,7 +136,7 @@ def validation_loss(
     starts = range(0, len(order) - batch_size + 1, batch_size)[: recipe.validation_batches]
     model.eval()
     statements = statement_tensors(frozen.statements, device)
-    plan, outputs = recipe.plan().plain(), []
+    plan, outputs = (plan or recipe.plan()).plain(), []
     # In parts as in training, since the memory is the same; the loss still sees the whole batch.
     share = min(batch_size, recipe.micro_batch or batch_size)
     for start in starts:
@@ -141,7 +146,7 @@ def validation_loss(
         with torch.no_grad():
             seen = []
             for piece in batches:
-                with autocast(device, precision):
+                with autocast(device, precision), reading_at(model.tower, piece, recipe):
                     seen.append(put_statements(model, model(piece), statements))
             outputs.append(as_row(score(_joined(seen), _joined(batches))))
     return {name: float(np.mean([row[name] for row in outputs])) for name in outputs[0]}

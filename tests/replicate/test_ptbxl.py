@@ -231,3 +231,11 @@ def test_the_short_profile_costs_an_eighth_of_the_full_one():
     assert short.teacher_steps < full.teacher_steps / 2
     assert ptbxl.JUDGED["short"].n_digitised < ptbxl.JUDGED["full"].n_digitised / 2
     assert short.weights == full.weights
+
+
+def test_the_long_profile_draws_every_page_large():
+    long, full = (ptbxl_laptop(profile) for profile in ("long", "full"))
+    assert [(steps, plan.size) for steps, plan in long.phases()] == [(range(3_000), (192, 448))]
+    assert full.phases()[-1][1].size == long.size
+    assert long.plan().strength_at(0) < 0.1 < long.plan().strength_at(10) == 1.0
+    assert ptbxl.JUDGED["long"] == ptbxl.JUDGED["full"]

@@ -13,6 +13,7 @@ from ecgscan_lab.train import loop, step
 from ecgscan_lab.train.estimate import estimate_run
 from ecgscan_lab.train.loop import load_model, pretrain
 from ecgscan_lab.train.phases import feed_phases, reading_at
+from ecgscan_lab.train.scoring import validation_loss
 
 SMALL = (32, 80)
 
@@ -75,6 +76,33 @@ def test_a_run_stopped_in_either_phase_goes_on_to_the_same_bits(cohort, frozen, 
     again = pretrain(cohort, frozen, growing, tmp_path / "cut", seed=0, resume=True)
     ours, theirs = again.model.state_dict(), whole.model.state_dict()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_validation_sees_the_phases_pages_and_only_the_last_phase_chooses(
+    cohort, frozen, growing, tmp_path, monkeypatch
+):
+    sizes, losses = [], iter([0.5, 0.25, 2.0, 3.0])
+
+    def loss(model, data, frozen, recipe, val, score, *, precision, plan):
+        sizes.append(plan.size)
+        return {"total": next(losses)}
+
+    monkeypatch.setattr(loop, "validation_loss", loss)
+    run = pretrain(cohort, frozen, dataclasses.replace(growing, validations=4), tmp_path, seed=0)
+    assert sizes == [SMALL, SMALL, growing.size, growing.size]
+    assert run.best_step == 5
+
+
+def test_small_pages_are_validated_as_they_are_read_in_training(cohort, frozen, growing):
+    model = step.make_learner(cohort, frozen, growing, 0, loop.join_processes()).model
+    seen = []
+    model.tower.stem.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape[2:])))
+    found = [
+        validation_loss(model, cohort, frozen, growing, cohort.indices("val"), plan=plan)["total"]
+        for plan in (growing.phase_at(0)[1], growing.phase_at(7)[1], None)
+    ]
+    assert set(seen) == {(8, 20), (12, 28)}
+    assert found[1] == found[2] != found[0]
 
 
 def test_what_is_kept_reads_pages_of_the_last_size(cohort, frozen, growing, tmp_path):
