@@ -44,7 +44,7 @@ PAGES_A_SECOND = 251
 FURTHER = {
     "records": {"PTB-XL's ten folds": 21_799, "MIMIC-IV-ECG": 789_511},
     "steps": {
-        "the full recipe": ptbxl_laptop().steps,
+        "the long recipe": ptbxl_laptop("long").steps,
         "the paper's 50,000 steps of 80": 50_000 * 80 / 64,
         "a day on one H200": 86_400 * PAGES_A_SECOND / 64,
         "a day on eight": 8 * 86_400 * PAGES_A_SECOND / 64,

@@ -77,7 +77,7 @@ def estimate_run(
 ) -> Estimate:
     """Take a few steps with a model that is thrown away, and multiply; under torchrun every process must call.
 
-    The first step is not counted: it compiles, allocates and fills the queue.
+    The first step of each phase is not counted: it compiles, allocates and fills the queue.
 
     Raises:
         MemoryFullError and others: what the run itself would raise.

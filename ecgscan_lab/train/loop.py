@@ -77,7 +77,7 @@ def pretrain(
         data: records with a "train" and a "val" split.
         frozen: features of the signal teacher and the text tower.
         recipe: towers, sizes, steps and weights.
-        out: folder for `best.safetensors` (lowest validation loss) and `last.safetensors` (to go on from).
+        out: folder for `best.safetensors` (lowest validation loss, of the last phase) and `last.safetensors` (to resume).
         seed: seed of weights, order, pages and masks.
         on_step: called with every logged row: a progress bar, a live table.
         loss: minimised in place of the objective: any function of `Features` that returns a scalar.
@@ -281,7 +281,7 @@ def _begin(out: Path, learner: Learner, resume: bool) -> RunState:
 def _finish(run: _Run) -> Pretrained:
     """The best weights, loaded from where they lie."""
     run.learner.processes.wait()
-    if not (run.out / BEST).exists():
+    if run.state.best_step < run.learner.recipe.phases()[-1][0].start or not (run.out / BEST).exists():
         raise CheckpointError(
             "the validation loss was never finite, so no weights are worth keeping",
             file=run.out / LAST,

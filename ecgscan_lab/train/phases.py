@@ -19,6 +19,9 @@ def feed_phases(
 ) -> Generator[Fed, None, None]:
     """The batches of some steps, each on the pages of its phase (`Recipe.phases`).
 
+    All phases are checked at once, lest a run be refused after its first. Nothing is drawn ahead across their border,
+    and drawing processes start anew there.
+
     Args:
         data, frozen: as in `feed`.
         recipe: its phases, and the size of a batch.
@@ -26,16 +29,26 @@ def feed_phases(
         steps: which steps; they may begin or end within a phase.
         how: other arguments of `feed`.
     """
-    for phase, plan in recipe.phases():
-        part = range(max(steps.start, phase.start), min(steps.stop, phase.stop))
-        if part:
-            with closing(feed(data, frozen, plan, train, batch_size=recipe.batch_size, steps=part, **how)) as batches:
-                yield from batches
+    parts = [
+        (range(max(steps.start, phase.start), min(steps.stop, phase.stop)), plan) for phase, plan in recipe.phases()
+    ]
+    return _one_after_another(
+        [
+            feed(data, frozen, plan, train, batch_size=recipe.batch_size, steps=part, **how)
+            for part, plan in parts
+            if part
+        ]
+    )
+
+
+def _one_after_another(feeds: list[Generator[Fed, None, None]]) -> Generator[Fed, None, None]:
+    for batches in feeds:
+        with closing(batches):
+            yield from batches
 
 
 def reading_at(tower: nn.Module, batch: TripleBatch, recipe: Recipe) -> AbstractContextManager[None]:
-    """Let the tower read the pages of a first phase as they are; other towers fit every page to their own size."""
-    size = batch.images.shape[-2:]
-    if recipe.first_size is None or size == recipe.size:
+    """Let the tower read pages of a first phase as they are; it fits all others to its own size."""
+    if recipe.first_size is None or tuple(batch.images.shape[-2:]) != recipe.first_size:
         return nullcontext()
-    return tower.reading_at(tuple(size))  # type: ignore[operator]
+    return tower.reading_at(recipe.first_size)  # type: ignore[operator]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -61,8 +62,7 @@ class Recipe:
     Attributes:
         name: what the recipe is called.
         size: (height, width) of the drawn pages in pixels.
-        first_size, first_share: smaller, undegraded pages for the first share of the steps, which then cost half; the
-            tiny tower only.
+        first_size, first_share: smaller, clean pages for the first share of the steps: cheaper; tiny tower only.
         page, vary, layout_share, degrade, degrade_share, degrade_strength, degrade_first_strength,
             degrade_growing_epochs, time_shift, cover: how pages look (`batch.PagePlan`, made by `plan()`).
         image_tower: a name of `encoders.towers.image_tower`.
@@ -101,7 +101,7 @@ class Recipe:
         checkpointing: compute activations again on the way back: less memory, a third more time.
         compile_model: fuse the repeated layers by torch.compile (`compiled.compile_blocks`): for GPUs.
         save: "all" weights, or the "trainable" ones beside a hash of the frozen ones.
-        validations: how often the validation loss is measured; the best one's weights are kept.
+        validations: how often the validation loss is measured; the weights of the last phase's best one are kept.
         validation_batches: batches behind each validation loss.
         split_by: "patient" refuses data with a patient in both train and val; "record" lets it pass.
         teacher_steps, teacher_batch, teacher_lr: training of the tiny signal teacher.
@@ -198,8 +198,8 @@ class Recipe:
                     f"{name} is {getattr(self, name)!r}", field=name, expected=f"one of {', '.join(known)}"
                 )
         _check_numbers(self)
-        _check_first(self)
         self.phases()
+        _check_first(self)
 
     def plan(self) -> PagePlan:
         """How the pages of this recipe are drawn: in the last phase, and by whatever judges the model afterwards."""
@@ -220,16 +220,15 @@ class Recipe:
     def phases(self) -> tuple[tuple[range, PagePlan], ...]:
         """Which steps are trained on which pages: all on `plan()`, or the first ones on smaller pages, none degraded.
 
-        **Source**: progressive learning, Tan and Le (2021), arXiv 2104.00298, where size and augmentation grow
-        together. *Differences*: one change, from small and clean to large and degraded.
+        **Source**: progressive learning, Tan and Le (2021), arXiv 2104.00298. *Differences*: one change of size.
 
         Example:
             >>> recipe = Recipe("small first", steps=10, first_size=(128, 304), first_share=0.6)
             >>> [(steps, plan.size) for steps, plan in recipe.phases()]
             [(range(0, 6), (128, 304)), (range(6, 10), (192, 448))]
         """
-        plan, first = self.plan(), round(self.first_share * self.steps)
-        if self.first_size is None:
+        plan, first = self.plan(), min(max(1, round(self.first_share * self.steps)), self.steps - 1)
+        if self.first_size is None or first == 0:
             return ((range(self.steps), plan),)
         small = dataclasses.replace(plan, size=self.first_size, degrade="clean", first_strength=None, growing_epochs=0)
         return (range(first), small), (range(first, self.steps), plan)
@@ -363,17 +362,20 @@ def _check_names(what: str, values: Mapping[str, Any], cls: type) -> None:
 
 
 def _check_first(recipe: Recipe) -> None:
-    if (recipe.first_size is None) != (recipe.first_share == 0) or not 0 <= recipe.first_share < 1:
+    if (recipe.first_size is None) != (recipe.first_share == 0) or recipe.first_share >= 1:
         raise ArgumentError(
             f"first_share is {recipe.first_share!r} with first_size {recipe.first_size!r}",
             field="first_share",
             expected="a share of the steps between 0 and 1 together with first_size, or neither",
         )
-    if recipe.first_size is not None and (recipe.image_tower != "tiny" or recipe.tower_size is not None):
+    if recipe.first_size is None:
+        return
+    smaller = recipe.first_size != recipe.size and all(map(operator.le, recipe.first_size, recipe.size))
+    if not smaller or recipe.image_tower != "tiny" or recipe.tower_size is not None:
         raise ArgumentError(
-            "only the tiny tower can begin on smaller pages, and only where it reads them as they are drawn",
+            f"first_size is {recipe.first_size} before {recipe.size}, the tower {recipe.image_tower}",
             field="first_size",
-            expected="None, or image_tower='tiny' without tower_size",
+            expected="None, or smaller pages than size, for image_tower='tiny' without tower_size",
         )
 
 
@@ -389,7 +391,7 @@ def _check_numbers(recipe: Recipe) -> None:
     at_least(1, "d_shared tower_width decoder_dim decoder_layers decoder_heads steps batch_size validations".split())
     at_least(1, "lora_rank samples_per_query validation_batches max_bad_steps".split())
     at_least(1, [name for name in ("micro_batch", "text_max_tokens") if getattr(recipe, name) is not None])
-    at_least(0, ["lr", "weight_decay", "warmup_share", "weight_average"], whole=False)
+    at_least(0, ["lr", "weight_decay", "warmup_share", "weight_average", "first_share"], whole=False)
     if not (isinstance(recipe.clip_norm, int | float) and recipe.clip_norm > 0):
         raise ArgumentError(f"clip_norm is {recipe.clip_norm!r}", field="clip_norm", expected="a number above 0")
     if recipe.weight_average >= 1:

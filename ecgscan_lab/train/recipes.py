@@ -131,7 +131,8 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
     Args:
         profile: "full" draws 18 pages each of 9,745 records, as told above; "long" 20, all of them large, two of five
             photographed from the first, barely in the first pass and with all that befalls a photograph from the
-            eleventh; "short" 3, all of them small, in steps of 32, a quarter of them photographed.
+            eleventh; "short" 3, all of them small, in steps of 32, a quarter of them photographed, barely in the first
+            pass.
 
     Raises:
         ArgumentError: unknown profile.

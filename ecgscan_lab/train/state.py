@@ -35,7 +35,7 @@ class RunState:
     Attributes:
         step: steps done.
         validated: the last step after which the validation loss was measured; -1 for none.
-        best_loss, best_step: the lowest validation loss and its step.
+        best_loss, best_step: the lowest validation loss of the phase, and its step.
         seconds: time spent before this process took over.
         rows: the history.
         bad: steps that were skipped because they were not finite: step, reason, positions of the records.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import closing
 
 import numpy as np
 import pytest
 import torch
 
 from ecgscan_lab.batch import feed, make_batch
+from ecgscan_lab.errors import ArgumentError, CheckpointError
 from ecgscan_lab.train import loop, step
 from ecgscan_lab.train.estimate import estimate_run
 from ecgscan_lab.train.loop import load_model, pretrain
@@ -105,6 +107,22 @@ def test_small_pages_are_validated_as_they_are_read_in_training(cohort, frozen, 
     assert found[1] == found[2] != found[0]
 
 
+def test_a_last_phase_without_a_finite_loss_keeps_no_weights_of_the_first(
+    cohort, frozen, growing, tmp_path, monkeypatch
+):
+    losses = iter([0.5, float("nan")])
+    monkeypatch.setattr(loop, "validation_loss", lambda *given, **more: {"total": next(losses)})
+    with pytest.raises(CheckpointError, match="never finite"):
+        pretrain(cohort, frozen, growing, tmp_path, seed=0)
+
+
+def test_what_the_last_phase_cannot_do_is_refused_before_the_first(cohort, frozen, growing, tmp_path):
+    rows = []
+    with pytest.raises(ArgumentError, match="on the CPU only"):
+        pretrain(cohort, frozen, growing, tmp_path, seed=0, draw_on="gpu", on_step=rows.append)
+    assert rows == []
+
+
 def test_what_is_kept_reads_pages_of_the_last_size(cohort, frozen, growing, tmp_path):
     run = pretrain(cohort, frozen, growing, tmp_path, seed=0)
     model, facts = load_model(run.checkpoint)
@@ -116,7 +134,14 @@ def test_what_is_kept_reads_pages_of_the_last_size(cohort, frozen, growing, tmp_
 
 
 def test_an_estimate_counts_each_phase_at_its_own_pace(cohort, frozen, growing, monkeypatch):
-    paces = iter([(0.25, 1.0), (0.5, 3.0)])
-    monkeypatch.setattr("ecgscan_lab.train.estimate._rehearse", lambda learner, batches: next(paces))
-    found = estimate_run(cohort, frozen, dataclasses.replace(growing, first_share=0.75))
+    paces, seen = iter([(0.25, 1.0), (0.5, 3.0)]), []
+
+    def rehearse(learner, batches):
+        with closing(batches):
+            seen.extend((fed.step, tuple(fed.batch.images.shape[2:])) for fed in batches)
+        return next(paces)
+
+    monkeypatch.setattr("ecgscan_lab.train.estimate._rehearse", rehearse)
+    found = estimate_run(cohort, frozen, dataclasses.replace(growing, first_share=0.75), rehearse=2)
+    assert seen == [(0, SMALL), (1, SMALL), (6, growing.size), (7, growing.size)]
     assert (found.total_s, found.step_s, found.wait_s) == (6 * 1.0 + 2 * 3.0, 1.5, 2.5 / 8)
