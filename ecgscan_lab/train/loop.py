@@ -77,7 +77,7 @@ def pretrain(
         data: records with a "train" and a "val" split.
         frozen: features of the signal teacher and the text tower.
         recipe: towers, sizes, steps and weights.
-        out: folder for `best.safetensors` (lowest validation loss, of the last phase) and `last.safetensors` (to resume).
+        out: folder for `best.safetensors` (lowest validation loss, of the last phase) and `last.safetensors`.
         seed: seed of weights, order, pages and masks.
         on_step: called with every logged row: a progress bar, a live table.
         loss: minimised in place of the objective: any function of `Features` that returns a scalar.
