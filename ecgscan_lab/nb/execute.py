@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ecgscan_lab.errors import ArgumentError, MissingExtraError, NotebookError
 from ecgscan_lab.nb.costs import end_tree, peak_memory_mb, processor_s, tree_memory_mb
@@ -19,6 +20,7 @@ from ecgscan_lab.nb.parameters import check_parameters, declared_parameters
 
 POLL_S = 0.2
 _TREE_EVERY = 5  # polls from one look at the kernel's own children to the next: it walks all processes
+_LAST_WORDS_BYTES, _LAST_WORDS_LINES = 4096, 8
 
 _running: list[_Kernel] = []  # every kernel of this interpreter, for the signal handler; appending is atomic
 
@@ -80,8 +82,8 @@ def run_notebook(
 
     Raises:
         NotebookError: no such file, no or two `parameters` cells, an unknown parameter or one of the wrong type, a cell
-            that failed, a limit of time or memory passed, or a kernel that died; names the notebook, the cell and
-            the error.
+            that failed, a limit of time or memory passed, or a kernel that died or never started; names the notebook,
+            the cell and the error.
         ArgumentError: `out_dir` is the folder of the notebook itself, whose copy would replace it.
         MissingExtraError: papermill is not installed.
         KeyboardInterrupt: interrupted, after the running cell has ended.
@@ -137,6 +139,7 @@ class _Kernel:
     deadline: float | None
     max_memory_mb: float | None = None
     process: Any = None
+    stderr: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
     thread: threading.Thread = field(default_factory=threading.current_thread)
     cell_index: int = -1
     cell_line: str = ""
@@ -172,7 +175,8 @@ class _Kernel:
             async def start_kernel(self, **kwargs: Any) -> None:  # type: ignore[override]
                 if self.has_trait("transport_encryption") and zmq.has("curve"):
                     self.transport_encryption = "auto"  # other users of the machine cannot listen in
-                await super().start_kernel(**{**kwargs, "env": env})
+                # Not on our own stderr: a slow shutdown ends in the kernel's tracebacks, after every cell went well.
+                await super().start_kernel(**{**kwargs, "env": env, "stderr": kernel.stderr})
                 kernel.process = getattr(self.provisioner, "process", None)
 
         return OwnInterpreter
@@ -201,6 +205,13 @@ class _Kernel:
         """Seconds left for a cell."""
         return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
 
+    def last_words(self) -> str:
+        """The end of what the kernel process wrote on stderr, to be added to a message; empty if it wrote nothing."""
+        self.stderr.seek(0, os.SEEK_END)
+        self.stderr.seek(max(0, self.stderr.tell() - _LAST_WORDS_BYTES))
+        lines = self.stderr.read().decode(errors="replace").strip().splitlines()[-_LAST_WORDS_LINES:]
+        return "".join(["; its last words:", *(f"\n    {line}" for line in lines)]) if lines else ""
+
     @contextmanager
     def measured(self) -> Iterator[None]:
         """Follow the cost of the kernel, and let interrupts reach it, for as long as the block runs."""
@@ -222,6 +233,7 @@ class _Kernel:
             _running.remove(self)
             stop.set()
             thread.join()
+            self.stderr.close()
 
     @property
     def too_large(self) -> bool:
@@ -287,7 +299,17 @@ def _execute(
             f"the kernel died in {place.format(kernel.cell_index)}",
             file=target,
             field=kernel.cell_line,
-            fix="most often memory ran out: choose a smaller profile, or close other programs",
+            fix="most often memory ran out: choose a smaller profile, or close other programs" + kernel.last_words(),
+        ) from error
+    except RuntimeError as error:
+        if kernel.interrupted:
+            raise KeyboardInterrupt from None
+        if kernel.cell_index >= 0:
+            raise
+        raise NotebookError(
+            f"the kernel for {target.name} did not start: {error}",
+            file=target,
+            fix="see that `python -m ipykernel_launcher --version` works in this environment" + kernel.last_words(),
         ) from error
     if kernel.interrupted:
         raise KeyboardInterrupt

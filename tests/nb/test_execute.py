@@ -68,6 +68,22 @@ def test_a_kernel_that_dies_is_reported_and_not_waited_for(tmp_path):
 
 
 @pytest.mark.notebooks
+def test_a_kernel_that_does_not_start_says_why(tmp_path):
+    (tmp_path / "ipykernel_launcher.py").write_text("raise ImportError('libzmq.so.5 is not there')")
+    notebook = write_notebook(tmp_path / "a.ipynb", "print('never')")
+    with pytest.raises(NotebookError, match=r"the kernel for a\.ipynb did not start") as caught:
+        run_notebook(notebook, tmp_path / "out", kernel_env={"PYTHONPATH": str(tmp_path)})
+    assert caught.value.fix.endswith("ImportError: libzmq.so.5 is not there")
+
+
+@pytest.mark.notebooks
+def test_a_kernel_that_complains_while_it_shuts_down_is_not_heard(tmp_path, capfd):
+    late = "import atexit, os\natexit.register(os.write, 2, b'Traceback of a late callback')"
+    run_notebook(write_notebook(tmp_path / "a.ipynb", late), tmp_path / "out")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.notebooks
 def test_a_memory_limit_ends_the_kernel_and_what_it_started_and_names_the_cell(tmp_path):
     child = "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])"
     note = "open(out + '/pid', 'w').write(str(child.pid))".replace("out", repr(str(tmp_path)))
