@@ -75,7 +75,7 @@ def rung_for(name: str, profile: str = "quick") -> Rung:
             steps=6, batch_size=16, validations=2, decoder_layers=1,
         )  # fmt: skip
         return Rung(
-            name, n_records=240, steps=30, batch_size=32, d_shared=32, tower_steps=6, recipe=tiny, n_bootstrap=50
+            name, n_records=160, steps=20, batch_size=32, d_shared=32, tower_steps=6, recipe=tiny, n_bootstrap=50
         )
     if name == "heads":
         if profile == "full":

@@ -269,6 +269,7 @@ def read_paper_ecg(
     *,
     reference: Reference | Callable[[], Reference] | None = None,
     page: PageSpec | None = None,
+    fit: PageFit | None = None,
     alpha: float = 0.1,
     n_views: int = 16,
     seed: int = 0,
@@ -284,6 +285,7 @@ def read_paper_ecg(
         reference: from `reference_pages`, which is then not made anew; its model counts. A function that makes it is
             called once the page has been read: a picture without a page is refused before.
         page: what is printed, when known.
+        fit: from `fit_page` of this picture, which is then not looked for again; it may be corrected by hand.
         alpha: how often a label may be ruled out wrongly.
         n_views, seed: readings behind the interval of a score.
 
@@ -294,7 +296,7 @@ def read_paper_ecg(
     """
     pixels = picture if isinstance(picture, np.ndarray) else decode_picture(read_file(picture), picture)
     try:
-        fit = fit_page(pixels, page)
+        fit = fit_page(pixels, page) if fit is None else fit
     except PageError as error:
         if isinstance(picture, np.ndarray):
             raise

@@ -11,13 +11,13 @@ from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from ecgscan_lab.cores import usable_cores
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.evaluate.epoch_probe import EPOCH_SETTINGS, EpochProbeResult, EpochSettings
 from ecgscan_lab.evaluate.intervals import FloatArray, bootstrap_macro_auroc, percentile_interval
 from ecgscan_lab.evaluate.linear_probe import C_GRID, PROTOCOLS, ProbeResult, linear_probe
+from ecgscan_lab.evaluate.logistic import blas_threads
 from ecgscan_lab.evaluate.paired import seed_interval
 
 Protocol = Literal["sound", "paper", "merl"]
@@ -232,7 +232,7 @@ def _in_threads(
     if n_threads < 2:
         yield from (judge(*job) for job in jobs)
         return
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(n_threads, "probe") as pool:
+    with blas_threads(1), ThreadPoolExecutor(n_threads, "probe") as pool:
         yield from pool.map(judge, *zip(*jobs, strict=True))
 
 

@@ -259,6 +259,8 @@ def _execute(
         import papermill
         from nbclient.exceptions import CellTimeoutError, DeadKernelError
         from papermill.exceptions import PapermillExecutionError
+
+        from ecgscan_lab.nb.engine import ENGINE
     except ImportError as error:
         raise _missing_extra(error) from error
     place = f"cell {{}} of {target.name}"
@@ -267,6 +269,7 @@ def _execute(
             node,
             str(target).replace("{", "{{").replace("}", "}}"),  # papermill fills in braces
             given,
+            engine_name=ENGINE,
             kernel_name="python3",
             language="python",
             progress_bar=progress,

@@ -248,6 +248,7 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
     if profile == "smoke":
         return Recipe(
             "smoke",
+            size=(96, 224),
             batch_size=16,
             steps=12,
             teacher_steps=12,

@@ -340,7 +340,7 @@ assert (library - cached).norm() < 1e-3 * cached.norm() < 0.1 * (naive - exact).
 import signal
 
 few = load_cohort("synthetic", n_records=240, seed=seed)
-short = replace(lesson("smoke", 0), name="short", validations=6)
+short = replace(lesson("smoke", 0), name="short", validations=4)
 few_frozen = prepare_frozen(few, short, out / "frozen", seed=seed)
 
 
@@ -488,7 +488,7 @@ class SlowDisk:
         return self.records.read_signals_mv(indices)
 
 
-starved = pretrain(SlowDisk(few), few_frozen, replace(short, steps=12, validations=1), out / "starved", seed=seed)
+starved = pretrain(SlowDisk(few), few_frozen, replace(short, steps=8, validations=1), out / "starved", seed=seed)
 show(plot_step_times(starved.history, title="A slow disk"))
 
 # %% [markdown]

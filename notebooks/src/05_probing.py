@@ -114,7 +114,7 @@ from ecgscan_lab.train.shipped import shipped_checkpoint
 
 model, facts = load_model(shipped_checkpoint())
 recipe = Recipe.from_dict(facts["recipe"])
-n_records, n_bootstrap = {"smoke": (240, 50), "quick": (2000, 200), "full": (None, 1000)}[profile]
+n_records, n_bootstrap = {"smoke": (160, 50), "quick": (2000, 200), "full": (None, 1000)}[profile]
 cohort = load_cohort(data, n_records=n_records)
 task = next(iter(cohort.tasks))
 pages = f"{recipe.size[0]} x {recipe.size[1]} pixels"

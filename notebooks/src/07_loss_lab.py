@@ -159,7 +159,7 @@ losses = {
     "middle": middle,
 }
 log = f"{out}/comparisons.jsonl"
-toy = compare_losses(losses, "toy", seeds=range(seed, seed + 6), log=log)
+toy = compare_losses(losses, "toy", seeds=range(seed, seed + {"smoke": 3}.get(profile, 6)), log=log)
 
 # %% [markdown]
 # Where do held-out pages land, and where their signals? The oval is the whole sphere, flattened; colours are clusters.

@@ -35,7 +35,7 @@ from ecgscan_lab.nb.setup import setup_notebook
 setup_notebook()
 
 # %% tags=["parameters"]
-profile = "quick"  # "smoke", "quick" and "full" do the same here
+profile = "quick"  # "smoke" holds the page to fewer reference pages; "full" does as "quick"
 picture = ""  # or a photograph of your own, "my_photo.jpg"; no names of patients, please
 alpha = 0.1  # how often a label may be ruled out wrongly
 seed = 0
@@ -147,8 +147,8 @@ def p_value(score, reference):
 # %%
 from ecgscan_lab.evaluate.findings import read_paper_ecg, reference_pages
 
-reference = reference_pages(n_records=400)
-found = read_paper_ecg(pixels, reference=reference, alpha=alpha, seed=seed)
+reference = reference_pages(n_records={"smoke": 120}.get(profile, 400))
+found = read_paper_ecg(pixels, fit=fit, reference=reference, alpha=alpha, seed=seed)
 print(f"p-value among the reference {found.p_familiar:.2f}, among its normal pages {found.p_normal:.2f}")
 pd.DataFrame(found.rows())
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ecgscan_lab import LEADS, draw_page, read_paper_ecg, synthetic_records
+from ecgscan_lab import LEADS, draw_page, fit_page, read_paper_ecg, synthetic_records
 from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.errors import PageError
 from ecgscan_lab.evaluate import findings
@@ -33,6 +33,16 @@ def test_a_photograph_gives_leads_embedding_findings_and_warnings(reference):
     both = np.isfinite(found.leads_mv)
     correlation = [np.corrcoef(found.leads_mv[k, both[k]], record.signal_mv[k, both[k]])[0, 1] for k in range(12)]
     assert np.median(correlation) > 0.8
+
+
+def test_a_page_that_was_found_already_is_not_looked_for_again(reference, monkeypatch):
+    pixels = draw_page(synthetic_records(1, seed=3, fs_hz=100.0)[0], dpi=150).pixels
+    fit = fit_page(pixels)
+    alone = read_paper_ecg(pixels, reference=reference, n_views=2)
+    monkeypatch.setattr(findings, "fit_page", lambda *given: pytest.fail("looked again"))
+    found = read_paper_ecg(pixels, fit=fit, reference=reference, n_views=2)
+    assert found.fit is fit
+    assert str(found) == str(alone)
 
 
 def test_a_blank_page_and_noise_are_refused_not_read(reference):

@@ -68,6 +68,28 @@ def test_a_kernel_that_dies_is_reported_and_not_waited_for(tmp_path):
 
 
 @pytest.mark.notebooks
+def test_the_copy_is_saved_now_and_then_and_whole_at_the_end(tmp_path, monkeypatch):
+    import papermill.engines
+
+    from ecgscan_lab.nb import engine
+
+    written = []
+    save = papermill.engines.write_ipynb
+    monkeypatch.setattr(papermill.engines, "write_ipynb", lambda nb, path: (written.append(path), save(nb, path)))
+    notebook = write_notebook(tmp_path / "a.ipynb", *[f"print({k})" for k in range(12)])
+    counts = []
+    for every_s in (3600.0, 0.0):
+        written.clear()
+        monkeypatch.setattr(engine, "SAVE_EVERY_S", every_s)
+        executed = run_notebook(notebook, tmp_path / "out")
+        counts.append(len(written))
+        assert read_notebook(executed.path).cells[-1].outputs[0].text == "11\n"
+    seldom, always = counts
+    assert seldom == 2  # before the first cell and after the last
+    assert always >= 24  # at both ends of every cell
+
+
+@pytest.mark.notebooks
 def test_a_kernel_that_does_not_start_says_why(tmp_path):
     (tmp_path / "ipykernel_launcher.py").write_text("raise ImportError('libzmq.so.5 is not there')")
     notebook = write_notebook(tmp_path / "a.ipynb", "print('never')")
