@@ -285,15 +285,19 @@ def read_paper_ecg(
         reference: from `reference_pages`, which is then not made anew; its model counts. A function that makes it is
             called once the page has been read: a picture without a page is refused before.
         page: what is printed, when known.
-        fit: from `fit_page` of this picture, which is then not looked for again; it may be corrected by hand.
+        fit: from `fit_page` of this picture, which is then not looked for again; it may be corrected by hand, and says
+            itself what is printed.
         alpha: how often a label may be ruled out wrongly.
         n_views, seed: readings behind the interval of a score.
 
     Raises:
+        ArgumentError: both `page` and `fit` are given.
         PictureError: the file is no picture.
         PageError: no page is found on it.
         CheckpointError: the checkpoint is missing or damaged.
     """
+    if page is not None and fit is not None:
+        raise ArgumentError("page and fit both say what is printed", field="page", expected="one of them")
     pixels = picture if isinstance(picture, np.ndarray) else decode_picture(read_file(picture), picture)
     try:
         fit = fit_page(pixels, page) if fit is None else fit

@@ -1,4 +1,4 @@
-"""papermill's own engine, saving the executed copy every few seconds in place of twice a cell."""
+"""papermill's own engine, saving the executed copy every few seconds at most, in place of twice a cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAVE_EVERY_S = 5.0
 
 
 class SeldomSavingEngine(NBClientEngine):
-    """Runs the cells as papermill does; the copy on the disk is at most `SAVE_EVERY_S` and one cell behind."""
+    """Runs the cells as papermill does. The copy is saved where a cell begins, ends or says something, if it is due."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> None:
@@ -30,7 +30,7 @@ class SeldomSavingEngine(NBClientEngine):
         try:
             super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
         finally:
-            nb_man.save = save
+            del nb_man.save  # papermill's own is there again, and keeps nothing alive
 
 
 papermill_engines.register(ENGINE, SeldomSavingEngine)

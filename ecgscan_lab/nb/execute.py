@@ -101,7 +101,7 @@ def run_notebook(
     kernel = _Kernel(None if timeout_s is None else time.monotonic() + timeout_s, max_memory_mb)
     started = time.perf_counter()
     try:
-        with interrupts_passed_on(), kernel.measured():
+        with tempfile.TemporaryFile("a+b") as kernel.stderr, interrupts_passed_on(), kernel.measured():
             _execute(node, target, given, kernel, kernel_env or {}, progress)
         if kernel.too_large:  # seen in the very last look
             raise _over_memory(kernel, target)
@@ -139,7 +139,8 @@ class _Kernel:
     deadline: float | None
     max_memory_mb: float | None = None
     process: Any = None
-    stderr: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    stderr: IO[bytes] | None = None  # while it is measured
+    heard_bytes: int = 0  # what it held when the running cell began
     thread: threading.Thread = field(default_factory=threading.current_thread)
     cell_index: int = -1
     cell_line: str = ""
@@ -176,7 +177,10 @@ class _Kernel:
                 if self.has_trait("transport_encryption") and zmq.has("curve"):
                     self.transport_encryption = "auto"  # other users of the machine cannot listen in
                 # Not on our own stderr: a slow shutdown ends in the kernel's tracebacks, after every cell went well.
-                await super().start_kernel(**{**kwargs, "env": env, "stderr": kernel.stderr})
+                try:
+                    await super().start_kernel(**{**kwargs, "env": env, "stderr": kernel.stderr})
+                except OSError as error:  # as what nbclient raises when a kernel dies at once
+                    raise RuntimeError(str(error)) from error
                 kernel.process = getattr(self.provisioner, "process", None)
 
         return OwnInterpreter
@@ -196,6 +200,8 @@ class _Kernel:
     def before_cell(self, cell: Any, cell_index: int) -> None:
         """Stop between two cells when an interrupt came or the time is up."""
         self.cell_index, self.cell_line = cell_index, _first_line(cell.source)
+        if self.stderr is not None:
+            self.heard_bytes = os.fstat(self.stderr.fileno()).st_size
         if self.interrupted:
             raise _StoppedError("interrupted")
         if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -206,9 +212,11 @@ class _Kernel:
         return None if self.deadline is None else max(0.01, self.deadline - time.monotonic())
 
     def last_words(self) -> str:
-        """The end of what the kernel process wrote on stderr, to be added to a message; empty if it wrote nothing."""
-        self.stderr.seek(0, os.SEEK_END)
-        self.stderr.seek(max(0, self.stderr.tell() - _LAST_WORDS_BYTES))
+        """What the kernel process wrote last on stderr since the cell began, to be added to a message; or nothing."""
+        if self.stderr is None:
+            return ""
+        size = os.fstat(self.stderr.fileno()).st_size
+        self.stderr.seek(max(self.heard_bytes, size - _LAST_WORDS_BYTES))
         lines = self.stderr.read().decode(errors="replace").strip().splitlines()[-_LAST_WORDS_LINES:]
         return "".join(["; its last words:", *(f"\n    {line}" for line in lines)]) if lines else ""
 
@@ -233,7 +241,6 @@ class _Kernel:
             _running.remove(self)
             stop.set()
             thread.join()
-            self.stderr.close()
 
     @property
     def too_large(self) -> bool:
@@ -259,10 +266,10 @@ def _execute(
         import papermill
         from nbclient.exceptions import CellTimeoutError, DeadKernelError
         from papermill.exceptions import PapermillExecutionError
-
-        from ecgscan_lab.nb.engine import ENGINE
     except ImportError as error:
         raise _missing_extra(error) from error
+    from ecgscan_lab.nb.engine import ENGINE, SAVE_EVERY_S
+
     place = f"cell {{}} of {target.name}"
     try:
         papermill.execute_notebook(
@@ -270,6 +277,7 @@ def _execute(
             str(target).replace("{", "{{").replace("}", "}}"),  # papermill fills in braces
             given,
             engine_name=ENGINE,
+            autosave_cell_every=SAVE_EVERY_S,
             kernel_name="python3",
             language="python",
             progress_bar=progress,
@@ -307,6 +315,8 @@ def _execute(
     except RuntimeError as error:
         if kernel.interrupted:
             raise KeyboardInterrupt from None
+        if kernel.too_large:
+            raise _over_memory(kernel, target) from None
         if kernel.cell_index >= 0:
             raise
         raise NotebookError(
@@ -348,8 +358,9 @@ def interrupts_passed_on() -> Iterator[None]:
 
 
 def _over_memory(kernel: _Kernel, target: Path) -> NotebookError:
+    place = f"cell {kernel.cell_index}" if kernel.cell_index >= 0 else "the start"
     return NotebookError(
-        f"cell {kernel.cell_index} of {target.name} took {kernel.peak_memory_mb:.0f} MiB of memory, "
+        f"{place} of {target.name} took {kernel.peak_memory_mb:.0f} MiB of memory, "
         f"{kernel.max_memory_mb:.0f} are allowed",
         file=target,
         field=kernel.cell_line,

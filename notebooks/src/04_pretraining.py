@@ -16,7 +16,7 @@
 #
 # | | |
 # |---|---|
-# | **Time and memory** | `quick`: 2 to 4 minutes and about 1.4 GB on two cores; `smoke`: half a minute; an hour to work through |
+# | **Time and memory** | `quick`: 2 to 4 minutes and about 1.4 GB on two cores; `smoke`: a minute; an hour to work through |
 # | **You will learn to** | *plan* a run before it starts, *read* its losses as they fall, *find* what went wrong in one that failed |
 # | **You need** | a little PyTorch, and `00_tour`; no GPU, no download, no cardiology |
 # | **The code** | the loop: [loop.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/train/loop.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/train/test_loop.py); the objective, Eq. 8-9: [objective.py](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/ecgscan_lab/losses/objective.py), [tested](https://github.com/ecgscan-lab/ecgscan_lab/blob/main/tests/losses/test_objective.py) |

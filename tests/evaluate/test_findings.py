@@ -6,7 +6,7 @@ from PIL import Image
 
 from ecgscan_lab import LEADS, draw_page, fit_page, read_paper_ecg, synthetic_records
 from ecgscan_lab.data.synthetic import synthetic_cohort
-from ecgscan_lab.errors import PageError
+from ecgscan_lab.errors import ArgumentError, PageError
 from ecgscan_lab.evaluate import findings
 from ecgscan_lab.evaluate.findings import Reference, judge_leads, reference_pages
 from ecgscan_lab.render.reading.photographed import PaperRead
@@ -43,6 +43,8 @@ def test_a_page_that_was_found_already_is_not_looked_for_again(reference, monkey
     found = read_paper_ecg(pixels, fit=fit, reference=reference, n_views=2)
     assert found.fit is fit
     assert str(found) == str(alone)
+    with pytest.raises(ArgumentError, match="both say"):
+        read_paper_ecg(pixels, fit=fit, page=fit.page, reference=reference)
 
 
 def test_a_blank_page_and_noise_are_refused_not_read(reference):

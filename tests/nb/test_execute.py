@@ -90,12 +90,24 @@ def test_the_copy_is_saved_now_and_then_and_whole_at_the_end(tmp_path, monkeypat
 
 
 @pytest.mark.notebooks
-def test_a_kernel_that_does_not_start_says_why(tmp_path):
+def test_a_kernel_that_does_not_start_says_why(tmp_path, monkeypatch):
     (tmp_path / "ipykernel_launcher.py").write_text("raise ImportError('libzmq.so.5 is not there')")
     notebook = write_notebook(tmp_path / "a.ipynb", "print('never')")
     with pytest.raises(NotebookError, match=r"the kernel for a\.ipynb did not start") as caught:
         run_notebook(notebook, tmp_path / "out", kernel_env={"PYTHONPATH": str(tmp_path)})
     assert caught.value.fix.endswith("ImportError: libzmq.so.5 is not there")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    with pytest.raises(NotebookError, match=r"did not start: .*no-python"):
+        run_notebook(notebook, tmp_path / "out")
+
+
+@pytest.mark.notebooks
+def test_the_last_words_of_a_kernel_are_those_of_the_cell_in_which_it_dies(tmp_path):
+    say = "import os; os.write(2, b'{}\\n')"
+    cells = [say.format("well"), f"{say.format('ill')}; import time; time.sleep(1); os.kill(os.getpid(), 9)"]
+    with pytest.raises(NotebookError, match=r"the kernel died in cell 2") as caught:
+        run_notebook(write_notebook(tmp_path / "a.ipynb", *cells), tmp_path / "out")
+    assert caught.value.fix.endswith("last words:\n    ill")
 
 
 @pytest.mark.notebooks
@@ -117,6 +129,12 @@ def test_a_memory_limit_ends_the_kernel_and_what_it_started_and_names_the_cell(t
     assert not still_runs(int((tmp_path / "pid").read_text()))
     kept = read_notebook(caught.value.file)
     assert [cell.execution_count for cell in kept.cells if cell.cell_type == "code"][:2] == [1, 2]
+
+
+@pytest.mark.notebooks
+def test_a_memory_limit_below_what_a_kernel_takes_to_start_is_told_as_such(tmp_path):
+    with pytest.raises(NotebookError, match=r"(the start|cell \d) of a\.ipynb took \d+ MiB of memory, 12 are allowed"):
+        run_notebook(write_notebook(tmp_path / "a.ipynb", "print()"), tmp_path / "out", max_memory_mb=12)
 
 
 @pytest.mark.notebooks
