@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from papermill.engines import NBClientEngine, papermill_engines
@@ -18,15 +17,13 @@ class SeldomSavingEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **kwargs: Any) -> None:
         """Run all cells; whatever ends them, papermill then saves the whole copy."""
-        save, last = nb_man.save, time.monotonic()
+        save = nb_man.save
 
-        def save_now_and_then(**given: Any) -> None:
-            nonlocal last
-            if time.monotonic() - last >= SAVE_EVERY_S:
+        def save_if_due(**given: Any) -> None:
+            if (nb_man.now() - nb_man.last_save_time).total_seconds() >= SAVE_EVERY_S:
                 save(**given)
-                last = time.monotonic()
 
-        nb_man.save = save_now_and_then
+        nb_man.save = save_if_due
         try:
             super().execute_managed_notebook(nb_man, kernel_name, **kwargs)
         finally:

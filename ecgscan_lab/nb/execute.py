@@ -139,7 +139,7 @@ class _Kernel:
     deadline: float | None
     max_memory_mb: float | None = None
     process: Any = None
-    stderr: IO[bytes] | None = None  # while it is measured
+    stderr: IO[bytes] = field(init=False)  # open while the kernel runs
     heard_bytes: int = 0  # what it held when the running cell began
     thread: threading.Thread = field(default_factory=threading.current_thread)
     cell_index: int = -1
@@ -200,8 +200,7 @@ class _Kernel:
     def before_cell(self, cell: Any, cell_index: int) -> None:
         """Stop between two cells when an interrupt came or the time is up."""
         self.cell_index, self.cell_line = cell_index, _first_line(cell.source)
-        if self.stderr is not None:
-            self.heard_bytes = os.fstat(self.stderr.fileno()).st_size
+        self.heard_bytes = os.fstat(self.stderr.fileno()).st_size
         if self.interrupted:
             raise _StoppedError("interrupted")
         if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -213,8 +212,6 @@ class _Kernel:
 
     def last_words(self) -> str:
         """What the kernel process wrote last on stderr since the cell began, to be added to a message; or nothing."""
-        if self.stderr is None:
-            return ""
         size = os.fstat(self.stderr.fileno()).st_size
         self.stderr.seek(max(self.heard_bytes, size - _LAST_WORDS_BYTES))
         lines = self.stderr.read().decode(errors="replace").strip().splitlines()[-_LAST_WORDS_LINES:]
@@ -301,28 +298,24 @@ def _execute(
             field=kernel.cell_line,
             fix="raise timeout_s",
         ) from error
-    except (_StoppedError, DeadKernelError) as error:
+    except (_StoppedError, RuntimeError) as error:  # a DeadKernelError is one, and so is a kernel that never answers
         if kernel.interrupted:
             raise KeyboardInterrupt from None
         if kernel.too_large:
             raise _over_memory(kernel, target) from None
+        if kernel.cell_index < 0:
+            raise NotebookError(
+                f"the kernel for {target.name} did not start: {error}",
+                file=target,
+                fix="see that `python -m ipykernel_launcher --version` works in this environment" + kernel.last_words(),
+            ) from error
+        if not isinstance(error, DeadKernelError):
+            raise
         raise NotebookError(
             f"the kernel died in {place.format(kernel.cell_index)}",
             file=target,
             field=kernel.cell_line,
             fix="most often memory ran out: choose a smaller profile, or close other programs" + kernel.last_words(),
-        ) from error
-    except RuntimeError as error:
-        if kernel.interrupted:
-            raise KeyboardInterrupt from None
-        if kernel.too_large:
-            raise _over_memory(kernel, target) from None
-        if kernel.cell_index >= 0:
-            raise
-        raise NotebookError(
-            f"the kernel for {target.name} did not start: {error}",
-            file=target,
-            fix="see that `python -m ipykernel_launcher --version` works in this environment" + kernel.last_words(),
         ) from error
     if kernel.interrupted:
         raise KeyboardInterrupt
@@ -363,7 +356,7 @@ def _over_memory(kernel: _Kernel, target: Path) -> NotebookError:
         f"{place} of {target.name} took {kernel.peak_memory_mb:.0f} MiB of memory, "
         f"{kernel.max_memory_mb:.0f} are allowed",
         file=target,
-        field=kernel.cell_line,
+        field=kernel.cell_line or None,
         expected=f"at most {kernel.max_memory_mb:.0f} MiB",
         fix="choose a smaller profile, or raise --max-memory-mb",
     )
