@@ -488,7 +488,7 @@ class SlowDisk:
         return self.records.read_signals_mv(indices)
 
 
-starved = pretrain(SlowDisk(few), few_frozen, replace(short, steps=8, validations=1), out / "starved", seed=seed)
+starved = pretrain(SlowDisk(few), few_frozen, replace(short, steps=12, validations=1), out / "starved", seed=seed)
 show(plot_step_times(starved.history, title="A slow disk"))
 
 # %% [markdown]
