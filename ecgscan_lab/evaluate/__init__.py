@@ -14,7 +14,7 @@ from ecgscan_lab.evaluate.intervals import (
     paired_difference_ci,
 )
 from ecgscan_lab.evaluate.linear_probe import C_GRID, ProbeResult, linear_probe
-from ecgscan_lab.evaluate.paired import PairedInterval, bootstrap_average, seed_interval
+from ecgscan_lab.evaluate.paired import PairedInterval, bootstrap_average, probe_difference, seed_interval
 from ecgscan_lab.evaluate.probe_table import FractionRow, ProbeTable, probe_fractions
 from ecgscan_lab.evaluate.readers import reader_table
 from ecgscan_lab.evaluate.reconstruction import limb_law_snr, reconstruction_error
@@ -50,6 +50,7 @@ __all__ = [
     "macro_auroc",
     "modality_gap",
     "paired_difference_ci",
+    "probe_difference",
     "probe_fractions",
     "probe_shift",
     "read_features",

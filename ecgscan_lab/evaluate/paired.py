@@ -10,7 +10,13 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from ecgscan_lab.errors import ArgumentError
-from ecgscan_lab.evaluate.intervals import FloatArray, resampled_weights
+from ecgscan_lab.evaluate.intervals import (
+    FloatArray,
+    bootstrap_macro_auroc,
+    macro_auroc,
+    percentile_interval,
+    resampled_weights,
+)
 
 _Average = Literal["mean", "median"]
 
@@ -81,6 +87,61 @@ def seed_interval(differences: ArrayLike, draws: ArrayLike | None = None, *, lev
     freedom = variance**2 / sum(term**2 / nu for term, nu in terms)
     reach = float(stdtrit(freedom, 0.5 + level / 2)) * math.sqrt(variance)
     return PairedInterval(mean, mean - reach, mean + reach)
+
+
+def probe_difference(
+    targets: ArrayLike,
+    scores_a: ArrayLike,
+    scores_b: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> PairedInterval:
+    """Macro AUROC of encoder A minus B, both probed on the same draws of labels and judged on the same records.
+
+    Two intervals that overlap do not say that two encoders are equally good: what makes a patient hard for one mostly
+    makes it hard for the other. Here that cancels.
+
+    Args:
+        targets: 0 or 1, `[record, class]`.
+        scores_a: scores of A's probes `[draw, record, class]`; a label that is NaN throughout is left out of both.
+        scores_b: of B's, draw for draw from the same labelled records.
+        groups: patient of each record `[record]`; None makes every record a patient of its own.
+        n_bootstrap: resamples of the patients, the same for A and B.
+        seed: of the resamples.
+
+    Returns:
+        Mean over draws in percentage points, with its 95 % interval: `seed_interval` over draws and patients, for one
+        draw the percentiles of its resamples.
+
+    Raises:
+        ArgumentError: shapes differ or values are invalid.
+        SplitError: there is only one patient.
+        LabelError: no label is defined for both.
+
+    Properties: swapping A and B flips the sign; an encoder against itself gives exactly 0.
+
+    Example:
+        >>> truth, scores = [[1], [0]] * 20, [[[1.0], [0.0]] * 20] * 2
+        >>> tuple(probe_difference(truth, scores, scores))
+        (0.0, 0.0, 0.0)
+    """
+    a, b = (np.array(scores, dtype=np.float64) for scores in (scores_a, scores_b))
+    if a.ndim != 3 or a.shape != b.shape or not len(a):
+        raise ArgumentError(
+            f"scores of shapes {a.shape} and {b.shape}", field="scores_b", expected="[draw, record, class], both"
+        )
+    differences, resampled = [], []
+    for of_a, of_b in zip(a, b, strict=True):
+        missing = np.isnan(of_a).all(axis=0) | np.isnan(of_b).all(axis=0)
+        of_a[:, missing] = of_b[:, missing] = np.nan
+        differences.append(macro_auroc(targets, of_a).macro - macro_auroc(targets, of_b).macro)
+        both = (bootstrap_macro_auroc(targets, x, groups, n_bootstrap=n_bootstrap, seed=seed) for x in (of_a, of_b))
+        resampled.append(np.subtract(*both))
+    if len(differences) == 1:
+        return PairedInterval(differences[0], *percentile_interval(resampled[0]))
+    return seed_interval(differences, np.mean(resampled, axis=0))
 
 
 def bootstrap_average(

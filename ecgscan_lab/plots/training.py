@@ -162,6 +162,8 @@ def _draw_mean_step(axes: Axes, times: StepTimes) -> None:
 
 def _draw_course(axes: Axes, timed: Sequence[Mapping[str, float]], times: StepTimes, window: int) -> None:
     """Stacked running means of the parts over the run, and what drawing takes beside them."""
+    if len(timed) == 1:  # an area has two ends
+        timed = [{**timed[0], "step": timed[0]["step"] + side} for side in (-0.5, 0.5)]
     steps = np.array([row["step"] for row in timed])
     parts = {
         word: _running_mean(np.array([row.get(key, 0.0) for row in timed]), window)
@@ -182,8 +184,7 @@ def _draw_course(axes: Axes, timed: Sequence[Mapping[str, float]], times: StepTi
     if math.isfinite(times.draw_s):
         drawing = _running_mean(np.array([row.get("draw_s", np.nan) for row in timed]), window)
         axes.plot(steps, 1000 * drawing, color=INK, linestyle="--", linewidth=1.4, label="drawing a batch, meanwhile")
-    if len(steps) > 1:
-        axes.set_xlim(steps[0], steps[-1])
+    axes.set_xlim(steps[0], steps[-1])
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("Training step")

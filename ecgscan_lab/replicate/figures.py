@@ -63,6 +63,10 @@ def replicate_values(
     for name, values in baselines.items():
         values["what"] = BASELINES[name]
     baselines["digitised"]["n_test_digitised"] = found["digitised"]["n_test_digitised"]
+    baselines["digitised"]["encoder_minus_digitised"] = {
+        SHORT.get(task, task): dict(by_fraction)
+        for task, by_fraction in found["digitised"]["encoder_minus_digitised"].items()
+    }
     notes = [*evaluated["notes"], *found["digitised"]["notes"], *found["teacher"]["notes"]]
     return {
         "ecgscan_lab": __version__,
@@ -102,6 +106,7 @@ def markdown(values: Mapping[str, Any]) -> str:
         "",
         *_recipe_changes(values),
         *_probe_tables(values),
+        *_against_digitising(values["baselines"]["digitised"]),
         *_other_tables(values),
         "## What may be compared",
         "",
@@ -160,6 +165,18 @@ def _probe_tables(values: Mapping[str, Any]) -> list[str]:
                 lines.append(f"| paper, Table 2: {method} | {shown} |")
         lines.append("")
     return lines
+
+
+def _against_digitising(digitised: Mapping[str, Any]) -> list[str]:
+    """What the two intervals of the tables above cannot tell: their difference on the same pages."""
+    lead, n_test = digitised["encoder_minus_digitised"], digitised["n_test_digitised"]
+    told = f"Points of AUROC on the {n_test:,} test pages that were digitised, the encoder's minus that of digitising."
+    lines = ["## The encoder against digitising", "", told, ""]
+    lines += ["| labels | " + " | ".join(_PAPER) + " |", "|---|" + "---:|" * len(_PAPER)]
+    for percent in ("100", "10", "1"):
+        found = [lead.get(task, {}).get(percent) for task in _PAPER]
+        lines.append(f"| {percent} % | " + " | ".join("-" if row is None else _points(row) for row in found) + " |")
+    return [*lines, ""]
 
 
 def _other_tables(values: Mapping[str, Any]) -> list[str]:
@@ -222,6 +239,10 @@ def _row(what: str, cells: Sequence[Mapping[str, Any] | None]) -> str:
 
 def _shown(figure: Mapping[str, Any]) -> str:
     return f"{figure['macro_auroc']:.2f} [{figure['ci95'][0]:.1f}, {figure['ci95'][1]:.1f}]"
+
+
+def _points(row: Mapping[str, Any]) -> str:
+    return f"{row['points']:+.2f} [{row['ci95'][0]:+.1f}, {row['ci95'][1]:+.1f}]"
 
 
 def _folds(folds: Sequence[int]) -> str:

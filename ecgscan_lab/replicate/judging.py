@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,10 @@ import numpy as np
 from ecgscan_lab.batch import FrozenFeatures, PagePlan
 from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.encoders.signal_features import SignalTower, encode_signals
+from ecgscan_lab.errors import LabelError
+from ecgscan_lab.evaluate.judgement import labelled
+from ecgscan_lab.evaluate.paired import probe_difference
+from ecgscan_lab.evaluate.probe_table import ProbeTable
 from ecgscan_lab.evaluate.prompt_judgement import retrieval_table
 from ecgscan_lab.evaluate.reconstruction import SPANS, reconstruction_error
 from ecgscan_lab.evaluate.robustness import Condition, conditions, embed_condition, robustness
@@ -19,6 +25,7 @@ from ecgscan_lab.render.reading.drawn import read_drawn_pages
 from ecgscan_lab.render.segments import visible_samples
 from ecgscan_lab.train.precision import pick_device
 from ecgscan_lab.types import Cohort
+from ecgscan_lab.whole_files import write_whole
 
 Say = Callable[[str], object]
 _AT_ONCE = 512
@@ -133,3 +140,58 @@ def digitised_features(
                 say(f"{done:,} of {len(test):,} pages digitised")
     parts.append(encode_signals(tower, read, cohort.fs_hz))
     return np.concatenate([kept, test]), np.concatenate(parts)
+
+
+def write_scores(path: Path, tables: Mapping[str, ProbeTable], encoder: str, cohort: Cohort) -> Path:
+    """Keep what an encoder's probes said of each test record, so that another encoder can be set beside it later.
+
+    Args:
+        path: the `.npz` file to write: "TASK" positions in the cohort `[record]`, "TASK PERCENT" scores
+            `[draw, record, class]`.
+        tables: task -> its table, probed on the whole cohort.
+        encoder: whose rows.
+        cohort: the records.
+    """
+    kept: dict[str, Any] = {}
+    for task, table in tables.items():
+        rows = [row for row in table.rows if row.encoder == encoder]
+        kept[task] = labelled(cohort, task)[rows[0].draws[0].test_index]
+        kept |= {f"{task} {row.percent:g}": np.stack([draw.scores for draw in row.draws]) for row in rows}
+    content = BytesIO()
+    np.savez_compressed(content, **kept)
+    write_whole(path, content.getvalue())
+    return path
+
+
+def difference_to(
+    scores: Path, table: ProbeTable, task: str, cohort: Cohort, positions: np.ndarray, n_bootstrap: int
+) -> dict[str, dict[str, Any]]:
+    """The encoder whose scores were kept minus the one of a table, on the test records that the table was judged on.
+
+    Args:
+        scores: a file of `write_scores`.
+        table: one encoder's, probed on `positions`.
+        task: which task.
+        cohort: the records.
+        positions: of the records that the table was probed on, in that order `[n]`.
+        n_bootstrap: patient resamples.
+
+    Returns:
+        Percent -> mean difference in points and its interval, see `evaluate.probe_difference`; what cannot be judged
+        is left out.
+    """
+    asked = positions[np.isin(positions, labelled(cohort, task))]
+    found = {}
+    with np.load(scores, allow_pickle=False) as kept:
+        place = {int(position): k for k, position in enumerate(kept[task])}
+        for row in (row for row in table.rows if f"{task} {row.percent:g}" in kept):
+            first = row.draws[0]
+            judged = asked[first.test_index]
+            mine = kept[f"{task} {row.percent:g}"][:, [place[int(k)] for k in judged]]
+            theirs = np.stack([draw.scores for draw in row.draws])
+            try:
+                d = probe_difference(first.targets, mine, theirs, cohort.patients[judged], n_bootstrap=n_bootstrap)
+            except LabelError:  # no label that both were fitted on
+                continue
+            found[f"{row.percent:g}"] = {"points": d.difference, "ci95": [d.low, d.high]}
+    return found

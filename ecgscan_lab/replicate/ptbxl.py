@@ -20,7 +20,8 @@ from ecgscan_lab.encoders.model import EcgScanModel
 from ecgscan_lab.errors import ArgumentError, CheckpointError
 from ecgscan_lab.evaluate.embedding import recipe_page
 from ecgscan_lab.evaluate.feature_table import read_features
-from ecgscan_lab.evaluate.full_evaluation import evaluate_encoders, probe_task
+from ecgscan_lab.evaluate.full_evaluation import ENCODER, evaluate_encoders, probe_task
+from ecgscan_lab.evaluate.probe_table import ProbeTable
 from ecgscan_lab.replicate import figures, judging
 from ecgscan_lab.replicate.stages import Made, Say, Stages, timed
 from ecgscan_lab.train.frozen_features import frozen_teacher, prepare_frozen
@@ -152,10 +153,9 @@ class _Replication:
         by_weights = {**trained_on, "weights": self.stages.files("pretrain"), "judging": options}
         found["evaluate"] = run("evaluate", self.evaluate, made_from=by_weights)
         by_features = {**by_weights, "features": self.stages.files("evaluate")}
-        for name in ("retrieval", "reconstruction", "photo"):
+        for name in ("retrieval", "reconstruction", "photo", "digitised"):
             found[name] = run(name, getattr(self, name), made_from=by_features)
-        for name in ("digitised", "teacher"):
-            found[name] = run(name, getattr(self, name), made_from={**trained_on, "judging": options})
+        found["teacher"] = run("teacher", self.teacher, made_from={**trained_on, "judging": options})
         return found
 
     @property
@@ -167,6 +167,11 @@ class _Replication:
     def checkpoint(self) -> Path:
         """The encoder."""
         return self.folder / "run" / BEST
+
+    @property
+    def scores(self) -> Path:
+        """What the encoder's probes said of the test records."""
+        return self.folder / "evaluation" / "scores.npz"
 
     def frozen(self, say: Say = lambda line: None) -> FrozenFeatures:
         """Features of the frozen towers, made or read."""
@@ -212,7 +217,8 @@ class _Replication:
         for table in result["probes"].values():
             for row in table["rows"]:
                 row.pop("draws")
-        return result, [home / "features.parquet"]
+        scores = judging.write_scores(self.scores, found.probes, ENCODER, self.cohort)
+        return result, [home / "features.parquet", scores]
 
     def retrieval(self) -> Made:
         """Page to report, page to signal."""
@@ -235,30 +241,38 @@ class _Replication:
         return found, []
 
     def digitised(self) -> Made:
-        """Pages read back, then the signal teacher."""
+        """Pages read back, then the signal teacher; the encoder's lead over it on the same pages."""
         _, plan = self.encoder()
         teacher = frozen_teacher(self.cohort, self.recipe, self.cache, seed=self.seed)
         positions, features = judging.digitised_features(
             teacher, self.cohort, plan, self.judging.n_digitised, self.stages.say
         )
         n_test = len(positions) - sum(len(self.cohort.indices(name)) for name in ("train", "val"))
-        return self._probed("digitised", features, positions) | {"n_test_digitised": n_test}, []
+        tables, found = self._probed("digitised", features, positions)
+        found["encoder_minus_digitised"] = {
+            task: judging.difference_to(self.scores, table, task, self.cohort, positions, self.judging.n_bootstrap)
+            for task, table in tables.items()
+        }
+        return found | {"n_test_digitised": n_test}, []
 
     def teacher(self) -> Made:
         """The signal teacher on the recorded signals."""
-        return self._probed("teacher", np.asarray(self.frozen().signal), np.arange(len(self.cohort))), []
+        return self._probed("teacher", np.asarray(self.frozen().signal), np.arange(len(self.cohort)))[1], []
 
-    def _probed(self, name: str, features: np.ndarray, positions: np.ndarray) -> dict[str, Any]:
+    def _probed(
+        self, name: str, features: np.ndarray, positions: np.ndarray
+    ) -> tuple[dict[str, ProbeTable], dict[str, Any]]:
         notes: list[str] = []
-        rows = {}
+        tables = {}
         for task in self.cohort.tasks:
             table = probe_task(
                 {name: features}, self.cohort, task, "sound", FRACTIONS, self.judging.draws, self.judging.n_bootstrap,
                 notes, positions,
             )  # fmt: skip
             if table is not None:
-                rows[task] = [row.as_dict() for row in table.rows]
-        return {"rows": rows, "notes": [f"{name}, {note}" for note in notes]}
+                tables[task] = table
+        rows = {task: [row.as_dict() for row in table.rows] for task, table in tables.items()}
+        return tables, {"rows": rows, "notes": [f"{name}, {note}" for note in notes]}
 
     def encoder(self) -> tuple[EcgScanModel, PagePlan]:
         """The model, and the pages that `evaluate` embedded: the recipe's, clean, at the tower's own size."""

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ecgscan_lab.errors import ArgumentError, SplitError
-from ecgscan_lab.evaluate import bootstrap_average, bootstrap_macro_auroc, seed_interval
+from ecgscan_lab.errors import ArgumentError, LabelError, SplitError
+from ecgscan_lab.evaluate import (
+    bootstrap_average,
+    bootstrap_macro_auroc,
+    macro_auroc,
+    paired_difference_ci,
+    probe_difference,
+    seed_interval,
+)
 from ecgscan_lab.evaluate.intervals import resampled_weights
 
 
@@ -93,3 +100,53 @@ def test_bad_arguments_are_named():
         with pytest.raises(error) as refused:
             call()
         assert refused.value.field == field
+
+
+def _two_encoders(n_draws=3, n=400):
+    """Two probes a draw that agree on which patients are hard; A is a little better."""
+    rng = np.random.default_rng(8)
+    targets = rng.integers(2, size=(n, 2))
+    hard = targets + rng.normal(0, 1.2, size=(n, 2))
+    a, b = (hard + rng.normal(0, noise, size=(n_draws, n, 2)) for noise in (0.1, 0.5))
+    return targets, a, b, rng.integers(n // 2, size=n)
+
+
+def test_what_is_hard_for_both_encoders_cancels():
+    targets, a, b, patients = _two_encoders()
+    found = probe_difference(targets, a, b, patients, n_bootstrap=300)
+    alone = [bootstrap_macro_auroc(targets, x[0], patients, n_bootstrap=300).std() for x in (a, b)]
+    assert found.low > 0, "their own intervals overlap"
+    assert 3.92 * min(alone) > 2 * found.difference
+    assert found.difference == pytest.approx(
+        np.mean([macro_auroc(targets, p).macro - macro_auroc(targets, q).macro for p, q in zip(a, b, strict=True)])
+    )
+    turned = probe_difference(targets, b, a, patients, n_bootstrap=300)
+    assert turned == pytest.approx((-found.difference, -found.high, -found.low))
+    assert probe_difference(targets, a, a, patients, n_bootstrap=20) == (0.0, 0.0, 0.0)
+
+
+def test_one_draw_of_labels_is_the_paired_interval_of_patients():
+    targets, a, b, patients = _two_encoders(n_draws=1)
+    found = probe_difference(targets, a, b, patients, n_bootstrap=50, seed=3)
+    assert tuple(found) == tuple(paired_difference_ci(targets, a[0], b[0], patients, n_bootstrap=50, seed=3))
+
+
+def test_a_label_that_one_of_them_never_learned_counts_for_neither():
+    targets, a, b, _ = _two_encoders(n_draws=2)
+    b[:, :, 1] = np.nan
+    assert probe_difference(targets, a, b, n_bootstrap=10) == probe_difference(
+        targets[:, :1], a[:, :, :1], b[:, :, :1], n_bootstrap=10
+    )
+    b[:, :, 0] = np.nan
+    with pytest.raises(LabelError):
+        probe_difference(targets, a, b, n_bootstrap=10)
+
+
+@pytest.mark.parametrize("broken", ["draws", "records", "one draw", "some missing"])
+def test_scores_that_do_not_belong_together_are_refused(broken):
+    targets, a, b, _ = _two_encoders(n_draws=2)
+    b = {"draws": b[:1], "records": b[:, :-1], "one draw": b[0], "some missing": b.copy()}[broken]
+    if broken == "some missing":
+        b[0, 3, 1] = np.nan
+    with pytest.raises(ArgumentError):
+        probe_difference(targets, a, b, n_bootstrap=10)

@@ -321,6 +321,13 @@ def test_step_times_say_whether_drawing_keeps_up(wait_s, words):
     ]
 
 
+def test_one_timed_step_fills_its_place_in_the_course():
+    course = plot_step_times(_timed()[7:8]).axes[1]
+    areas = [area.get_paths()[0].get_extents() for area in course.collections]
+    assert [(area.x0, area.x1) for area in areas] == [(6.5, 7.5)] * 3
+    assert [area.height for area in areas] == pytest.approx([20, 30, 50])
+
+
 def test_step_times_need_times_and_a_window():
     with pytest.raises(ArgumentError):
         plot_step_times(_history())

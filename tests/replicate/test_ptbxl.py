@@ -6,12 +6,14 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from ecgscan_lab.cli import main
 from ecgscan_lab.errors import ArgumentError, CheckpointError
 from ecgscan_lab.evaluate.cache import weights_sha256
-from ecgscan_lab.replicate import ptbxl
+from ecgscan_lab.evaluate.feature_table import read_features
+from ecgscan_lab.replicate import judging, ptbxl
 from ecgscan_lab.train.loop import load_model
 from ecgscan_lab.train.recipes import ptbxl_laptop
 
@@ -66,6 +68,26 @@ def test_the_report_holds_the_figures_and_the_papers_line(done):
     assert f"{values['linear_probe']['super']['100']['macro_auroc']:.2f} [" in text
     assert "| paper, Table 2: ECG-Scan | 90.86 | 85.34 | 84.08 | 93.31 |" in text
     assert "fold 9" in text
+
+
+def test_the_lead_over_digitising_is_that_of_the_same_pages(done, replicate, nine_folds, tmp_path, monkeypatch):
+    """Digitising that gives the encoder's own features is neither better nor worse than the encoder."""
+    out = tmp_path / "out"
+    shutil.copytree(done[1], out)
+    (out / "stages" / "digitised.json").unlink()
+    features = read_features(out / "evaluation" / "features.parquet").features
+
+    def encoder_itself(tower, cohort, plan, n_test, say):
+        positions = np.concatenate([cohort.indices(name) for name in ("train", "val")] + [cohort.indices("test")[::-1]])
+        return positions, features[positions]
+
+    monkeypatch.setattr(judging, "digitised_features", encoder_itself)
+    values = replicate(nine_folds, out)
+    lead = values["baselines"]["digitised"]["encoder_minus_digitised"]
+    assert set(lead) == TASKS
+    rows = [row for by_fraction in lead.values() for row in by_fraction.values()]
+    assert all(row == {"points": 0.0, "ci95": [0.0, 0.0]} for row in rows)
+    assert "+0.00 [+0.0, +0.0]" in (out / "report.md").read_text()
 
 
 @pytest.mark.parametrize(
