@@ -78,10 +78,10 @@ def rows(recipe: Recipe) -> dict[str, Recipe]:
 
 
 def small(steps: int, size: tuple[int, int]) -> Recipe:
-    """`ptbxl_laptop("long")` on clean pages of that size: those of one size from the first step on."""
+    """`ptbxl_laptop()` on clean pages of that size from the first step on."""
     return replace(
-        ptbxl_laptop("long"), name="ablation", size=size, steps=steps,
-        degrade="clean", degrade_first_strength=None, degrade_growing_epochs=0, layout_share=0.0,
+        ptbxl_laptop(), name="ablation", size=size, first_size=None, first_share=0.0, steps=steps,
+        degrade="clean", layout_share=0.0,
     )  # fmt: skip
 
 

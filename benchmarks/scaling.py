@@ -136,8 +136,8 @@ def main() -> None:
         tell_fit(chosen.fit)
         return
     recipe = replace(
-        ptbxl_laptop("long"), size=tuple(chosen.size), steps=chosen.steps, teacher_steps=300, validations=2,
-        validation_batches=2, degrade="clean", degrade_first_strength=None, degrade_growing_epochs=0, layout_share=0.0,
+        ptbxl_laptop(), size=tuple(chosen.size), first_size=None, first_share=0.0, steps=chosen.steps,
+        teacher_steps=300, validations=2, validation_batches=2, degrade="clean", layout_share=0.0,
     )  # fmt: skip
     wanted = [run for run in runs(recipe) if run[0] in chosen.axes]
     if chosen.plan:

@@ -84,19 +84,32 @@ class Reference:
 
     def embed(self, leads_mv: np.ndarray, fs_hz: float = 100.0) -> np.ndarray:
         """Unit embeddings `[n, dim]` of recordings `[n, 12, time]` in mV, drawn clean as the model's own page."""
-        rows = []
-        for start in range(0, len(leads_mv), 32):
-            pages = draw_pages(
-                leads_mv[start : start + 32].astype(np.float32),
-                fs_hz,
-                self.page,
-                tuple(self.model.tower.size),
-                channels_first=True,
-            )
-            with torch.no_grad():
-                rows.append(self.model.image_embeddings(torch.from_numpy(pages)).double().numpy())
-        found = np.concatenate(rows)
+        found = self._see(leads_mv, fs_hz, self.model.image_embeddings).astype(np.float64)
         return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+
+    def complete(self, leads_mv: np.ndarray, fs_hz: float = 100.0) -> np.ndarray:
+        """Twelve whole leads as the model's decoder tells them from its own page, float32 `[n, 12, time]` in mV.
+
+        Where the page shows a lead this is the decoder's drawing of it, elsewhere its guess from the other leads and
+        the rhythm.
+
+        Args:
+            leads_mv: recordings `[n, 12, time]` in mV, NaN where nothing is known.
+            fs_hz: their sampling rate; the result has the one that the model was trained at (here 100 Hz).
+
+        Raises:
+            ArgumentError: the model has no decoder.
+        """
+        return self._see(leads_mv, fs_hz, self.model.reconstruct)
+
+    def _see(self, leads_mv: np.ndarray, fs_hz: float, ask: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
+        size, rows = tuple(self.model.tower.size), []
+        for start in range(0, len(leads_mv), 32):
+            some = leads_mv[start : start + 32].astype(np.float32)
+            pages = draw_pages(some, fs_hz, self.page, size, channels_first=True)
+            with torch.no_grad():
+                rows.append(ask(torch.from_numpy(pages)).float().numpy())
+        return np.concatenate(rows)
 
     def scores(self, embeddings: np.ndarray) -> np.ndarray:
         """`[n, class]`: cosine to a finding less the cosine to a normal ECG; for "NORM" less the best finding's."""

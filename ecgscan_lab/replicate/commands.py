@@ -26,7 +26,12 @@ def add_replicate_verb(
     )
     verb.add_argument("corpus", choices=("ptbxl",), help="which corpus")
     verb.add_argument("--data", required=True, metavar="DIR", help="PTB-XL's own folder")
-    verb.add_argument("--profile", choices=("short", "full", "long"), default="short", help="how long (default: short)")
+    verb.add_argument(
+        "--profile",
+        choices=("short", "full", "long"),
+        default="short",
+        help="20 minutes on two slow cores, the best that 90 minutes give, or the best (default: short)",
+    )
     verb.add_argument("--out", metavar="DIR", help="where everything goes (default: ecgscan-replicate/ptbxl-PROFILE)")
     verb.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
     verb.add_argument(

@@ -117,22 +117,18 @@ made every volume zero |
 def ptbxl_laptop(profile: str = "full") -> Recipe:
     """PTB-XL on two CPU cores: what `ecgscan-lab replicate ptbxl` trains.
 
-    The weights that come with the package hold their own recipe: 4,500 steps, before the decoder read columns. The
-    objective of `paper_plus` with statements as texts beside it. They have a temperature of their own and a small
+    The objective of `paper_plus` with statements as texts beside it. They have a temperature of their own and a small
     weight: at 1 in place of 0.02 they drown the contrast, and the tower learns its training records' labels by heart
     (`docs/lab-log.md`). The page also has to tell how the signal teacher's tokens are distributed. The decoder reads
     columns of the page in place of patch tokens, which hold no curve: it learns, and with it the first stage of the
     tower, which all else stands on. Features enter the shared space without a tanh. Pages are small and wide (45 px a
     second), each begun at a random moment and partly covered: without that the tower learns 9,745 pages by heart. The
-    first half of the steps reads clean pages of 30 px a second, which costs half as much; in the second half two of
-    five are photographed: a tower that has not yet learned to read a clean page learns nothing from a bad one
-    (`docs/lab-log.md`).
+    first steps read clean pages of 30 px a second, which cost half as much; later two of five are photographed: a tower
+    that has not yet learned to read a clean page learns nothing from a bad one (`docs/lab-log.md`).
 
     Args:
-        profile: "full" draws 18 pages each of 9,745 records, as told above; "long" 20, all of them large, two of five
-            photographed from the first, barely in the first pass and with all that befalls a photograph from the
-            eleventh; "short" 3, all of them small, in steps of 32, a quarter of them photographed, barely in the first
-            pass.
+        profile: "full" draws 18 pages each of 9,745 records, half of them small; "long" 39, a third of them small;
+            "short" 3, all of them small, in steps of 32, a quarter of them photographed, barely in the first pass.
 
     Raises:
         ArgumentError: unknown profile.
@@ -165,14 +161,16 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
     )
     if profile == "full":
         return full
-    one_size = replace(full, first_size=None, first_share=0.0, degrade_first_strength=0.05, degrade_growing_epochs=10)
     if profile == "long":
-        return replace(one_size, steps=3_000, validations=12)
+        return replace(full, first_share=1 / 3, steps=6_000, validations=15)
     return replace(
-        one_size,
+        full,
         size=(128, 304),
+        first_size=None,
+        first_share=0.0,
         samples_per_query=25,
         degrade_share=0.25,
+        degrade_first_strength=0.05,
         degrade_growing_epochs=1,
         steps=900,
         batch_size=32,

@@ -249,6 +249,25 @@ def elsewhere(share, reference, prevalence):
     return with_it / (with_it + (1 - share) * (1 - prevalence) / (1 - reference))
 
 # %% [markdown]
+# ### What the paper does not show
+#
+# The encoder learned to draw twelve whole leads back from its page. So it can be asked for the 7.5 s of most leads that a
+# 3 x 4 page leaves out:
+
+# %%
+import numpy as np
+
+from ecgscan_lab.plots.ecg import plot_reconstruction
+
+whole_mv = reference.complete(read.leads_mv[None], read.fs_hz)[0]
+known_mv = read.leads_mv if record is None else record.signal_mv
+show(plot_reconstruction(known_mv, whole_mv, read.fs_hz, visible=np.isfinite(read.leads_mv)))
+
+# %% [markdown]
+# In the blue spans it draws what it sees. Outside it guesses, from the beats of the other leads and the rhythm strip: what a
+# beat looks like in this lead it saw, when the beats come the strip says. A beat of another kind that the strip hides it
+# cannot know. With a picture of your own, black is what was read: beside the blue nobody can tell you whether the guess is right.
+#
 # ## 4. Failing well
 #
 # A sheet without a grid is no ECG page, and says so; nothing is embedded.
@@ -302,7 +321,8 @@ check_quiz("08", "?", "?", "?", "?")
 # %% [markdown]
 # ## What to take away
 #
-# - A photograph gives millivolts only where the page shows them, and a millimetre too far is a tenth of a millivolt.
+# - A photograph gives millivolts only where the page shows them, and a millimetre too far is a tenth of a millivolt. What a
+#   decoder draws beside them is a guess, however much it looks like an ECG.
 # - A score without reference pages is a number. Beside them it has a p-value, and often no verdict.
 # - The promise on alpha holds for pages exchangeable with the reference, and for no others.
 #

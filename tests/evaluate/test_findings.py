@@ -10,6 +10,7 @@ from ecgscan_lab.errors import ArgumentError, PageError
 from ecgscan_lab.evaluate import findings
 from ecgscan_lab.evaluate.findings import Reference, judge_leads, reference_pages
 from ecgscan_lab.render.reading.photographed import PaperRead
+from ecgscan_lab.render.segments import visible_samples
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,30 @@ def test_a_photograph_gives_leads_embedding_findings_and_warnings(reference):
     both = np.isfinite(found.leads_mv)
     correlation = [np.corrcoef(found.leads_mv[k, both[k]], record.signal_mv[k, both[k]])[0, 1] for k in range(12)]
     assert np.median(correlation) > 0.8
+
+
+def test_the_shipped_decoder_draws_whole_leads_from_what_a_page_shows(reference):
+    records = synthetic_records(6, seed=21, fs_hz=100.0)
+    signals_mv = np.stack([record.signal_mv for record in records])
+    shown = visible_samples(reference.page, 100.0, 1000)
+    cut = np.where(shown, signals_mv, np.nan)
+    whole = reference.complete(cut)
+    assert whole.shape == (6, 12, 1000)
+    assert np.isfinite(whole).all()
+    assert np.allclose(whole[2:3], reference.complete(cut[2:3]), atol=1e-4), "each page by itself"
+    for what in (shown, ~shown):
+        r = [
+            np.corrcoef(whole[k, i, what[i]], signals_mv[k, i, what[i]])[0, 1] for k in range(6) for i in (0, 2, 6, 10)
+        ]
+        assert np.median(r) > 0.6
+    other = [np.corrcoef(whole[k - 1, 0], signals_mv[k, 0])[0, 1] for k in range(6)]
+    assert np.median(other) < 0.3, "of its own page, not of any"
+    reference.model.decoder, kept = None, reference.model.decoder
+    try:
+        with pytest.raises(ArgumentError, match="no decoder"):
+            reference.complete(cut[:1])
+    finally:
+        reference.model.decoder = kept
 
 
 def test_a_page_that_was_found_already_is_not_looked_for_again(reference, monkeypatch):

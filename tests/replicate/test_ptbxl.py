@@ -15,6 +15,7 @@ from ecgscan_lab.evaluate.cache import weights_sha256
 from ecgscan_lab.evaluate.feature_table import read_features
 from ecgscan_lab.replicate import judging, ptbxl
 from ecgscan_lab.train.loop import load_model
+from ecgscan_lab.train.recipe import recipe_differences
 from ecgscan_lab.train.recipes import ptbxl_laptop
 
 TASKS = {"super", "sub", "form", "rhythm"}
@@ -255,9 +256,24 @@ def test_the_short_profile_costs_an_eighth_of_the_full_one():
     assert short.weights == full.weights
 
 
-def test_the_long_profile_draws_every_page_large():
+def test_the_long_profile_is_the_full_one_with_more_steps():
     long, full = (ptbxl_laptop(profile) for profile in ("long", "full"))
-    assert [(steps, plan.size) for steps, plan in long.phases()] == [(range(3_000), (192, 448))]
-    assert full.phases()[-1][1].size == long.size
-    assert long.plan().strength_at(0) < 0.1 < long.plan().strength_at(10) == 1.0
+    assert [(steps, plan.size) for steps, plan in long.phases()] == [
+        (range(2_000), (128, 304)),
+        (range(2_000, 6_000), (192, 448)),
+    ]
+    changed = {line.partition(":")[0] for line in recipe_differences(long.as_dict(), full.as_dict())}
+    assert changed == {"steps", "first_share", "validations"}
     assert ptbxl.JUDGED["long"] == ptbxl.JUDGED["full"]
+
+
+@pytest.mark.parametrize(("precision", "profile"), [("bf16", "long"), ("fp32", "full"), ("fp16", "full")])
+def test_full_is_long_where_bfloat16_is_native(monkeypatch, replicate, nine_folds, tmp_path, precision, profile):
+    monkeypatch.setattr(ptbxl, "pick_precision", lambda device: precision)
+    assert ptbxl.profile_here("full") == profile
+    assert ptbxl.profile_here("short") == "short"
+    said = []
+    monkeypatch.setattr(ptbxl, "ptbxl_laptop", lambda name: pytest.fail(f"profile {name}"))
+    with pytest.raises(pytest.fail.Exception, match=f"profile {profile}"):
+        replicate(nine_folds, tmp_path / "out", profile="full", say=said.append)
+    assert [line for line in said if "bfloat16" in line] == said[: profile == "long"]

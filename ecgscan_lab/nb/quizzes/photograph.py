@@ -30,8 +30,8 @@ QUESTIONS = (
     ),
     Question(
         id="08.q2",
-        text="A decoder, as in 00_tour, draws ten seconds of twelve leads from a page in three rows of four leads. "
-        "Which of them may you measure?",
+        text="A decoder, as above and in 00_tour, draws ten seconds of twelve leads from a page in three rows of four "
+        "leads. Which of them may you measure?",
         options=(
             Option(
                 "All of them, where the reconstruction error is small on average.",
