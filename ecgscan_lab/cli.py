@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ecgscan_lab import __version__
-from ecgscan_lab.data import FOLDER_KINDS, known_sources
+from ecgscan_lab.data import FOLDER_KINDS, known_sources, synthetic_count
 from ecgscan_lab.data.commands import add_data_verb, run_data
 from ecgscan_lab.errors import ArgumentError, EcgScanLabError, NotebookError, counted, nearest_name
 from ecgscan_lab.evaluate.commands import add_probe_verb, run_probe
@@ -120,7 +120,7 @@ def absolute_data(data: str) -> str:
     'synthetic'
     """
     kind, colon, folder = data.partition(":")
-    if data == "synthetic":
+    if synthetic_count(data) is not None:
         return data
     if kind not in FOLDER_KINDS or not colon or not folder:
         near = None if kind in FOLDER_KINDS else nearest_name(kind, ["synthetic", *FOLDER_KINDS])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
 
 from ecgscan_lab.errors import ArgumentError, nearest_name
 from ecgscan_lab.types import Cohort
 
-__all__ = ["FOLDER_KINDS", "known_sources", "load_cohort"]
+__all__ = ["FOLDER_KINDS", "known_sources", "load_cohort", "synthetic_count"]
 
 DEFAULT_SYNTHETIC_RECORDS = 2000
 
@@ -29,7 +30,20 @@ FOLDER_KINDS = {
 
 def known_sources() -> str:
     """All sources in words: "synthetic, ptbxl:FOLDER, cohort:FOLDER, ..."."""
-    return ", ".join(["synthetic", *(f"{kind}:FOLDER" for kind in FOLDER_KINDS)])
+    return ", ".join(["synthetic", "synthetic:N", *(f"{kind}:FOLDER" for kind in FOLDER_KINDS)])
+
+
+def synthetic_count(source: str) -> int | None:
+    """How many records "synthetic" or "synthetic:N" names; None for any other source.
+
+    Example:
+        >>> synthetic_count("synthetic:120"), synthetic_count("synthetic"), synthetic_count("ptbxl:folder")
+        (120, 2000, None)
+    """
+    kind, colon, count = source.partition(":") if isinstance(source, str) else ("", "", "")
+    if kind != "synthetic" or (colon and not re.fullmatch("[1-9][0-9]{0,8}", count)):
+        return None
+    return int(count) if colon else DEFAULT_SYNTHETIC_RECORDS
 
 
 def load_cohort(
@@ -45,11 +59,11 @@ def load_cohort(
     """Load a cohort by one word or one address, as notebooks and the command line do.
 
     Args:
-        source: "synthetic" (made here, no files), "cohort:FOLDER" (a folder of one's own with a `cohort.csv`, see
-            `cohort.load_folder`), or a corpus in its published layout: "ptbxl:FOLDER", "mimic:", "cpsc2018:", "csn:",
-            "code_test:", "code15:", "georgia:", "ludb:" or "sph:", each with what its loader (`FOLDER_KINDS`) says; or
-            "store:FOLDER", any of these as `store.build_store` has prepared it.
-        n_records: about this many records; None takes 2000 synthetic ones, or all of a folder.
+        source: "synthetic" or "synthetic:N" (made here, no files), "cohort:FOLDER" (a folder of one's own with a
+            `cohort.csv`, see `cohort.load_folder`), or a corpus in its published layout: "ptbxl:FOLDER", "mimic:",
+            "cpsc2018:", "csn:", "code_test:", "code15:", "georgia:", "ludb:" or "sph:", each with what its loader
+            (`FOLDER_KINDS`) says; or "store:FOLDER", any of these as `store.build_store` has prepared it.
+        n_records: about this many records; None takes 2000 synthetic ones ("synthetic:N": N), or all of a folder.
         seed: seed of synthetic records, of a drawn subset, and of drawn splits.
         fs_hz: rate of every record in hertz.
         duration_s: length of every record in seconds.
@@ -70,10 +84,11 @@ def load_cohort(
         ('synthetic', (40, 12, 1000))
     """
     kind, _, folder = source.partition(":") if isinstance(source, str) else ("", "", "")
-    if source == "synthetic":
+    made = synthetic_count(source)
+    if made is not None:
         from ecgscan_lab.data.synthetic import synthetic_cohort
 
-        n = DEFAULT_SYNTHETIC_RECORDS if n_records is None else n_records
+        n = made if n_records is None else n_records if source == "synthetic" else min(made, n_records)
         return synthetic_cohort(n, seed=seed, fs_hz=fs_hz, duration_s=duration_s)
     if kind not in FOLDER_KINDS or not folder:
         raise ArgumentError(

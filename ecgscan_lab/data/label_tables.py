@@ -24,7 +24,7 @@ def write_label_table(source: str, task: str, path: str | PathLike[str], **how: 
     that carry one.
 
     Args:
-        source: as for `data.load_cohort`, or "synthetic:N".
+        source: as for `data.load_cohort`.
         task: one of the source's tasks.
         path: the CSV: columns `record, split, patient_id`, then one column of 0 and 1 a class.
         how: keywords of the corpus's loader, for instance `only_present=True`.
@@ -64,7 +64,7 @@ def _labelled(
 ) -> tuple[Mapping[str, tuple[str, ...]], Iterable[Labelled]]:
     kind, _, rest = source.partition(":")
     if kind == "synthetic":
-        cohort = load_cohort("synthetic", n_records=int(rest) if rest.isdigit() else None)
+        cohort = load_cohort(source)
         return cohort.tasks, [
             (r.record_id, r.split or "", r.patient_id or r.record_id, tuple(r.labels.get(task, ())))
             for r in cohort.records

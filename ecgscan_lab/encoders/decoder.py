@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -48,6 +47,8 @@ class QueryDecoder(nn.Module):
             Transformer).
         token_dim: size of the patch tokens to attend to; None attends to none.
         column_dim: size of a column of the fine map; None reads none.
+        column_span: where on the page, in shares of its width from the left, the recording begins and where it ends;
+            None takes its whole width, margin and calibration pulse included.
         checkpointing: keep only what enters each layer, and compute the rest again on the way back: less memory for
             about a third more time, equal gradients.
 
@@ -70,6 +71,7 @@ class QueryDecoder(nn.Module):
         norm: str = "pre",
         token_dim: int | None = None,
         column_dim: int | None = None,
+        column_span: tuple[float, float] | None = None,
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -83,6 +85,7 @@ class QueryDecoder(nn.Module):
         self.column_dim = column_dim
         self.checkpointing = checkpointing
         n_queries = -(-n_samples // samples_per_query)
+        self.column_span = (0.0, n_samples / (n_queries * samples_per_query)) if column_span is None else column_span
         self.queries = nn.Parameter(torch.randn(n_queries, dim) * 0.02)
         self.positions = nn.Parameter(torch.randn(n_queries, dim) * 0.02)
         # A weight that takes no part must not ask for a gradient: training in several processes waits for it.
@@ -158,8 +161,15 @@ class QueryDecoder(nn.Module):
         columns = _fitting("columns", columns, wanted, "pass the image tower's columns (encode_columns)")
         if columns is None:
             return None
-        read = F.interpolate(self.read_columns(columns), size=len(self.queries), mode="linear")
-        return read.transpose(1, 2) * self.gates
+        read: torch.Tensor = self.read_columns(columns)
+        return (read @ self._between(read.shape[2]).to(read)).transpose(1, 2) * self.gates
+
+    def _between(self, n_columns: int) -> torch.Tensor:
+        """Weights `[column, query]` that interpolate columns at the middle of every query's samples."""
+        left, right = self.column_span
+        moments = (torch.arange(len(self.queries), dtype=torch.float64) + 0.5) * self.samples_per_query / self.n_samples
+        places = ((left + (right - left) * moments) * n_columns - 0.5).clamp(0, n_columns - 1)
+        return (1 - (places - torch.arange(n_columns).unsqueeze(1)).abs()).clamp(min=0)
 
     def _memory(self, tokens: torch.Tensor | None, batch: int) -> torch.Tensor | None:
         """What the queries attend to: projected tokens that know their place in the reading order."""

@@ -47,9 +47,11 @@ def run_embed(args: argparse.Namespace, say: Say) -> int:
     write_features(args.out, table)
     seconds = time.perf_counter() - started
     say(f"{len(table):,} rows of {table.features.shape[1]} features in {args.out} ({seconds:.1f} s)")
-    unflat = [note for note in table.info["note"] if note is not None]
+    unflat = {name: note for name, note in zip(table.ids, table.info["note"], strict=True) if note is not None}
     if unflat:
-        say(f"{len(unflat)} pictures embedded as they are: {Counter(unflat).most_common(1)[0][0]}")
+        first, why = next(iter(unflat.items()))
+        more = f" and {len(unflat) - 1} more (column note of the table)" if len(unflat) > 1 else ""
+        say(f"embedded as it is: {first}: {why}{more}")
     return 1 if table.provenance["skipped"] else 0
 
 

@@ -105,7 +105,8 @@ def probe_difference(
 
     Args:
         targets: 0 or 1, `[record, class]`.
-        scores_a: scores of A's probes `[draw, record, class]`; a label that is NaN throughout is left out of both.
+        scores_a: scores of A's probes `[draw, record, class]`, of one probe `[record, class]`; a label that is NaN
+            throughout is left out of both.
         scores_b: of B's, draw for draw from the same labelled records.
         groups: patient of each record `[record]`; None makes every record a patient of its own.
         n_bootstrap: resamples of the patients, the same for A and B.
@@ -123,15 +124,23 @@ def probe_difference(
     Properties: swapping A and B flips the sign; an encoder against itself gives exactly 0.
 
     Example:
-        >>> truth, scores = [[1], [0]] * 20, [[[1.0], [0.0]] * 20] * 2
-        >>> tuple(probe_difference(truth, scores, scores))
-        (0.0, 0.0, 0.0)
+        >>> from ecgscan_lab.evaluate import linear_probe
+        >>> rng = np.random.default_rng(0)
+        >>> labels = rng.integers(2, size=(400, 1))
+        >>> patients, split = np.arange(400), np.repeat(["train", "val", "test"], [200, 100, 100])
+        >>> noise = rng.normal(size=(400, 1))
+        >>> a, b = (linear_probe(labels + s * noise, labels, split, patients, n_bootstrap=9) for s in (0.3, 2.0))
+        >>> lead = probe_difference(a.targets, a.scores, b.scores, patients[a.test_index], n_bootstrap=99)
+        >>> lead.difference > 10, lead.covers_zero
+        (True, False)
     """
     a, b = (np.array(scores, dtype=np.float64) for scores in (scores_a, scores_b))
+    a, b = (scores[None] if scores.ndim == 2 else scores for scores in (a, b))
     if a.ndim != 3 or a.shape != b.shape or not len(a):
         raise ArgumentError(
-            f"scores of shapes {a.shape} and {b.shape}", field="scores_b", expected="[draw, record, class], both"
-        )
+            f"scores of shapes {np.shape(scores_a)} and {np.shape(scores_b)}", field="scores_b",
+            expected="[draw, record, class], both, or [record, class], both",
+        )  # fmt: skip
     differences, resampled = [], []
     for of_a, of_b in zip(a, b, strict=True):
         missing = np.isnan(of_a).all(axis=0) | np.isnan(of_b).all(axis=0)

@@ -64,7 +64,7 @@ def plot_law_check(leads_mv: NDArray[np.float32], fs_hz: float) -> Figure:
             axes.set_xlim(seconds[together][0], seconds[together][-1])
             axes.set_ylabel("voltage (mV)")
             axes.set_title(f"{check.law} = 0: {check.verdict}", fontsize=10)
-            axes.legend(loc="upper right", ncols=2, fontsize=8, frameon=True)
+            axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=8, borderaxespad=0.2)
             said.append(f"{check.law} {check.verdict}, residual {check.residual_mv:.3f} mV")
         if not checks:
             panels[0].set_axis_off()

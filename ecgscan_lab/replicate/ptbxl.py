@@ -305,7 +305,7 @@ class _Progress:
 def profile_here(profile: str) -> str:
     """What a profile's name stands for on this machine: "full" is the best that 90 minutes give.
 
-    Hardware that multiplies bfloat16 trains four to five times as fast as two cores without AVX-512: there "full" is
+    Hardware that multiplies bfloat16 trains about four times as fast as two cores without AVX-512: there "full" is
     "long", elsewhere a shorter recipe of its own.
 
     Example:
@@ -353,7 +353,7 @@ def _claim_for(folder: Path, wanted: Mapping[str, Any]) -> None:
 def _foreign(folder: Path, what: str) -> CheckpointError:
     return CheckpointError(
         what, file=folder, field="out", expected="an empty folder, or that of the same data, recipe and seed",
-        fix="choose another folder",
+        fix="choose another folder (--out)",
     )  # fmt: skip
 
 

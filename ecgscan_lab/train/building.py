@@ -70,6 +70,7 @@ def build_model(recipe: Recipe, d_text: int, n_samples: int, seed: int, d_summar
             norm=recipe.decoder_norm,
             token_dim=tower.token_dim if recipe.cross_attention else None,
             column_dim=_column_dim(tower) if recipe.column_queries else None,
+            column_span=_column_span(recipe) if recipe.align_columns else None,
             checkpointing=recipe.checkpointing,
         )
         return EcgScanModel(
@@ -154,6 +155,12 @@ def load_model(path: Path | str, *, image_weights: str | None = None) -> tuple[E
         )
     facts = {name: value for name, value in facts.items() if name != "run"}
     return model.eval(), facts
+
+
+def _column_span(recipe: Recipe) -> tuple[float, float]:
+    """Where the traces begin and end on the recipe's own page, in shares of its width."""
+    page = recipe.plan().spec
+    return page.left_mm / page.width_mm, page.right_mm / page.width_mm
 
 
 def _column_dim(tower: nn.Module) -> int:

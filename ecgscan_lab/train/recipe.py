@@ -37,7 +37,7 @@ GROUPS: dict[str, str] = {
     "frozen towers": "text_tower text_weights text_pooling text_max_tokens signal_teacher teacher_weights "
     "teacher_lead_order d_shared",
     "decoder": "decoder_dim decoder_layers decoder_heads mask_share decoder_feedforward decoder_activation "
-    "decoder_norm independent_leads samples_per_query cross_attention column_queries",
+    "decoder_norm independent_leads samples_per_query cross_attention column_queries align_columns",
     "objective": "weights logit_scale_init logit_scale_limits share_logit_scale statement_logit_scale_init "
     "multi_positive project signal_unit",
     "optimisation": "steps batch_size lr warmup_share weight_decay clip_norm precision weight_average max_bad_steps",
@@ -84,6 +84,7 @@ class Recipe:
         samples_per_query: samples of a lead that one query speaks (paper: 8).
         cross_attention: let the decoder read the image tower's patch tokens.
         column_queries: let each of the decoder's queries read the columns of a fine map that show its moment.
+        align_columns: count columns from where the page's traces begin to where they end, not from edge to edge.
         weights: weights and options of the objective.
         logit_scale_init, logit_scale_limits, share_logit_scale: the two temperatures, or the one.
         statement_logit_scale_init: where the temperature of statements starts; without their loss there is none.
@@ -164,6 +165,7 @@ class Recipe:
     samples_per_query: int = 8
     cross_attention: bool = False
     column_queries: bool = False
+    align_columns: bool = False
     logit_scale_init: float = 1 / 0.07
     logit_scale_limits: tuple[float, float] = (1.0, 100.0)
     share_logit_scale: bool = False
@@ -193,10 +195,9 @@ class Recipe:
             if isinstance(value, list):  # as JSON gives it
                 object.__setattr__(self, name, tuple(value))
         for name, known in OPTIONS.items():
-            if getattr(self, name) not in known:
-                raise ArgumentError(
-                    f"{name} is {getattr(self, name)!r}", field=name, expected=f"one of {', '.join(known)}"
-                )
+            value = getattr(self, name)
+            if value not in known:
+                raise ArgumentError(f"{name} is {value!r}", field=name, expected=f"one of {', '.join(known)}")
         _check_numbers(self)
         self.phases()
         _check_first(self)
@@ -395,6 +396,4 @@ def _check_numbers(recipe: Recipe) -> None:
     if not (isinstance(recipe.clip_norm, int | float) and recipe.clip_norm > 0):
         raise ArgumentError(f"clip_norm is {recipe.clip_norm!r}", field="clip_norm", expected="a number above 0")
     if recipe.weight_average >= 1:
-        raise ArgumentError(
-            f"weight_average is {recipe.weight_average}", field="weight_average", expected="from 0 to just below 1"
-        )
+        raise ArgumentError(f"weight_average is {recipe.weight_average}", field="weight_average", expected="below 1")

@@ -345,7 +345,8 @@ explore_map(map_chart(flat, labels, "Pages, laid out by t-SNE", said=[texts[i] f
 # %% [markdown]
 # ## 7. Which ink moved the decision?
 #
-# Draw the page again without a lead, and see how far the cosine to a class falls. Blue spoke for the class, red against it.
+# Take the record of a class that is nearest to it, draw its page again without a lead, and see how far the cosine falls. Blue
+# spoke for the class, red against it.
 
 # %%
 import torch
@@ -355,9 +356,10 @@ from ecgscan_lab.evaluate.saliency import beat_spans, occlusion, score_without
 from ecgscan_lab.leads import LEADS
 from ecgscan_lab.plots.maps import plot_occlusion
 
-asked = next((i for i in single if labels[single == i][0] != cohort.tasks[task][0]), single[0])
-name = str(labels[single == asked][0])
+name = str(next((label for label in labels if label != cohort.tasks[task][0]), labels[0]))
 direction = normalize(torch.from_numpy(classes[name]), dim=0)
+of_class = single[labels == name]
+asked = int(of_class[(normalize(torch.from_numpy(pages[of_class])) @ direction).argmax()])
 
 
 def score(images):

@@ -88,7 +88,19 @@ def test_load_cohort_knows_its_sources(folder):
     assert load_cohort(f"cohort:{folder}").data_sha256 == load_folder(folder).data_sha256
     synthetic = load_cohort("synthetic", n_records=30, seed=3)
     assert (synthetic.name, len(synthetic)) == ("synthetic", 30)
-    for source in ("ptb-xl", "cohort:", "synthetic:x", "ftp://host", "", None):
+    assert len(load_cohort("synthetic:30")) == len(load_cohort("synthetic:40", n_records=30)) == 30
+    assert load_cohort("synthetic:30", seed=3).data_sha256 == synthetic.data_sha256
+    for source in (
+        "ptb-xl",
+        "cohort:",
+        "synthetic:x",
+        "synthetic:",
+        "synthetic:0",
+        "synthetic:-3",
+        "ftp://host",
+        "",
+        None,
+    ):
         with pytest.raises(ArgumentError, match="unknown source"):
             load_cohort(source)
 

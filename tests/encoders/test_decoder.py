@@ -180,6 +180,22 @@ def test_columns_of_any_number_are_spread_over_the_queries(n_columns):
     assert not moved[64:].any()
 
 
+@pytest.mark.parametrize(("n_samples", "n_columns"), [(80, 10), (75, 10), (1000, 56), (80, 23)])
+def test_without_a_span_columns_are_spread_from_edge_to_edge(n_samples, n_columns):
+    decoder = QueryDecoder(n_samples, 8, 1, 2, column_dim=6)
+    x = torch.randn(2, 8, n_columns, generator=torch.Generator().manual_seed(0))
+    wanted = torch.nn.functional.interpolate(x, size=len(decoder.queries), mode="linear")
+    assert torch.allclose(x @ decoder._between(n_columns).float(), wanted, atol=1e-5)
+
+
+def test_with_a_span_every_query_reads_where_its_samples_are_printed():
+    decoder = QueryDecoder(1000, 8, 1, 2, samples_per_query=18, column_dim=6, column_span=(0.1, 0.9))
+    place = torch.arange(50.0, dtype=torch.float64) @ decoder._between(50)
+    middles_s = (torch.arange(56) * 0.18 + 0.09).clamp(max=10.0)
+    assert torch.allclose(place, (5.0 + 40.0 * middles_s.double() / 10.0 - 0.5), atol=0.05)
+    assert torch.allclose(decoder._between(50).sum(0), torch.ones(56, dtype=torch.float64))
+
+
 def test_masked_queries_forget_their_columns():
     decoder = with_columns()
     masked = torch.zeros(2, 10, dtype=torch.bool)

@@ -129,6 +129,7 @@ def test_one_draw_of_labels_is_the_paired_interval_of_patients():
     targets, a, b, patients = _two_encoders(n_draws=1)
     found = probe_difference(targets, a, b, patients, n_bootstrap=50, seed=3)
     assert tuple(found) == tuple(paired_difference_ci(targets, a[0], b[0], patients, n_bootstrap=50, seed=3))
+    assert probe_difference(targets, a[0], b[0], patients, n_bootstrap=50, seed=3) == found
 
 
 def test_a_label_that_one_of_them_never_learned_counts_for_neither():
@@ -145,7 +146,7 @@ def test_a_label_that_one_of_them_never_learned_counts_for_neither():
 @pytest.mark.parametrize("broken", ["draws", "records", "one draw", "some missing"])
 def test_scores_that_do_not_belong_together_are_refused(broken):
     targets, a, b, _ = _two_encoders(n_draws=2)
-    b = {"draws": b[:1], "records": b[:, :-1], "one draw": b[0], "some missing": b.copy()}[broken]
+    b = {"draws": b[:1], "records": b[:, :-1], "one draw": b[0][:-1], "some missing": b.copy()}[broken]
     if broken == "some missing":
         b[0, 3, 1] = np.nan
     with pytest.raises(ArgumentError):

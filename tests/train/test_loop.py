@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from ecgscan_lab import draw_page, synthetic_records
 from ecgscan_lab.batch import FrozenFeatures, make_batch
 from ecgscan_lab.data.synthetic import synthetic_cohort
 from ecgscan_lab.errors import ArgumentError, CheckpointError, SplitError
@@ -288,6 +289,15 @@ def test_a_decoder_of_columns_trains_and_comes_back(cohort, frozen, tmp_path):
         assert torch.equal(decoded, run.model.reconstruct(pages))
     assert decoded.shape == (3, 12, cohort.n_samples)
     assert float(decoded.std()) > 0
+
+
+def test_aligned_columns_begin_where_the_page_begins_its_traces():
+    recipe = Recipe("aligned", size=(192, 448), column_queries=True, align_columns=True)
+    left, right = build_model(recipe, 8, 1000, 0).decoder.column_span
+    strip = draw_page(synthetic_records(1, fs_hz=100.0)[0], recipe.plan().spec, size=recipe.size).polylines["II rhythm"]
+    assert (448 * left, 448 * right) == pytest.approx((strip[0, 0], strip[-1, 0]), abs=1.0)
+    whole = build_model(dataclasses.replace(recipe, align_columns=False), 8, 1000, 0).decoder.column_span
+    assert whole[0] == 0.0 < left < right < 1.0 == whole[1]
 
 
 def test_columns_of_a_tower_that_has_none_are_refused():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ecgscan_lab.data import load_cohort, synthetic_count
 from ecgscan_lab.data.leakage.fingerprints import BLOCK, common_band
 from ecgscan_lab.data.leakage.report import CopyPair, LeakageReport, Place
 from ecgscan_lab.data.leakage.search import NearPairs, find_near_pairs
@@ -118,9 +119,7 @@ def _opened(source: str | TrainingData, fs_hz: float, duration_s: float, how: di
         from ecgscan_lab.data.store import open_store
 
         return open_store(source.removeprefix("store:"))
-    if source == "synthetic":
-        from ecgscan_lab.data import load_cohort
-
+    if synthetic_count(source) is not None:
         return load_cohort(source, fs_hz=fs_hz, duration_s=duration_s)
     from ecgscan_lab.data.record_tables import load_table
     from ecgscan_lab.data.store import table_of
