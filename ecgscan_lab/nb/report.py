@@ -190,6 +190,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _rows(value: Mapping[str, Any] | list[Any]) -> list[dict[str, Any]]:
     """Rows of a table from a list of rows, of plain values, or from a mapping name -> row or value."""
+    if isinstance(value, Mapping) and not all(isinstance(item, Mapping) for item in value.values()):
+        value = _flat(value)  # names and values, a line each
     items: Iterable[tuple[dict[str, Any], Any]]
     items = (
         (({"name": key}, item) for key, item in value.items())

@@ -109,7 +109,8 @@ def _head_html(name: str, rows: Sequence[Mapping[str, Any]], axis: tuple[float, 
     if axis is None:
         return head
     low, high = (escape(format_value(end)) for end in axis)
-    return head + f'<th scope="col"><span class="axis"><span>{low}</span><span>{high}</span></span></th>'
+    axis_html = f'<span class="axis"><span>{low}</span><span>{high}</span></span>'
+    return head + f'<th scope="col" aria-label="scale of the plot, {low} to {high}">{axis_html}</th>'
 
 
 def _cell_html(value: Any, axis: tuple[float, float] | None, first: bool) -> str:

@@ -92,6 +92,16 @@ def test_mappings_spread_into_columns_and_long_tables_are_folded(notebook, tmp_p
     assert "<summary>39 rows</summary>" in html
 
 
+def test_names_and_values_have_a_line_each_whatever_lies_deeper(notebook, tmp_path):
+    recipe = {"name": "quick", "steps": 200, "weights": {"alpha": 0.1, "gram_kind": "volume"}}
+    html = write_report([notebook], {**RESULTS, "recipe": recipe}, tmp_path / "report.html").read_text()
+    table = html[html.index(">Recipe</h2>") :]
+    table = table[: table.index("</table>")]
+    assert re.findall(r'<th scope="row">([^<]+)</th>', table) == ["name", "steps", "weights alpha", "weights gram_kind"]
+    assert "–" not in table
+    assert "—" not in table
+
+
 def test_the_title_comes_from_the_notebook_and_stands_once(notebook, tmp_path):
     html = write_report([notebook], {}, tmp_path / "report.html").read_text()
     assert html.count("The &lt;i&gt;tour&lt;/i&gt;") == 2  # in the head and as the one first-rank heading
