@@ -265,6 +265,7 @@ def recipe_for(profile: str, n_train: int) -> Recipe:
             signal_unit="record_sd",
             time_shift=True,
             column_queries=True,
+            align_columns=True,
             size=(128, 304),
             samples_per_query=25,  # what a column of 8 px shows
             mask_share=0.0,
