@@ -31,7 +31,7 @@ def add_replicate_verb(
         choices=("short", "full", "long"),
         default="short",
         help="short: 20 minutes on two cores, a preview; full: 90 at most, and the same as long where the machine "
-        "multiplies bfloat16 (46 there); long: the best, three hours elsewhere (default: short)",
+        "multiplies bfloat16 (under 60 there); long: the best, three hours elsewhere (default: short)",
     )
     verb.add_argument("--out", metavar="DIR", help="where everything goes (default: ecgscan-replicate/ptbxl-PROFILE)")
     verb.add_argument("--seed", type=int, default=0, help="of every random choice (default: 0)")
