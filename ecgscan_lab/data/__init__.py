@@ -33,8 +33,12 @@ def known_sources() -> str:
     return ", ".join(["synthetic", "synthetic:N", *(f"{kind}:FOLDER" for kind in FOLDER_KINDS)])
 
 
-def synthetic_count(source: str) -> int | None:
+def synthetic_count(source: object, n_records: int | None = None) -> int | None:
     """How many records "synthetic" or "synthetic:N" names; None for any other source.
+
+    Args:
+        source: what `load_cohort` takes.
+        n_records: in place of the 2000 of "synthetic"; of "synthetic:N" at most N.
 
     Example:
         >>> synthetic_count("synthetic:120"), synthetic_count("synthetic"), synthetic_count("ptbxl:folder")
@@ -43,7 +47,9 @@ def synthetic_count(source: str) -> int | None:
     kind, colon, count = source.partition(":") if isinstance(source, str) else ("", "", "")
     if kind != "synthetic" or (colon and not re.fullmatch("[1-9][0-9]{0,8}", count)):
         return None
-    return int(count) if colon else DEFAULT_SYNTHETIC_RECORDS
+    if not colon:
+        return DEFAULT_SYNTHETIC_RECORDS if n_records is None else n_records
+    return int(count) if n_records is None else min(int(count), n_records)
 
 
 def load_cohort(
@@ -84,11 +90,10 @@ def load_cohort(
         ('synthetic', (40, 12, 1000))
     """
     kind, _, folder = source.partition(":") if isinstance(source, str) else ("", "", "")
-    made = synthetic_count(source)
-    if made is not None:
+    n = synthetic_count(source, n_records)
+    if n is not None:
         from ecgscan_lab.data.synthetic import synthetic_cohort
 
-        n = made if n_records is None else n_records if source == "synthetic" else min(made, n_records)
         return synthetic_cohort(n, seed=seed, fs_hz=fs_hz, duration_s=duration_s)
     if kind not in FOLDER_KINDS or not folder:
         raise ArgumentError(

@@ -162,14 +162,18 @@ class QueryDecoder(nn.Module):
         if columns is None:
             return None
         read: torch.Tensor = self.read_columns(columns)
-        return (read @ self._between(read.shape[2]).to(read)).transpose(1, 2) * self.gates
+        return (read @ self._between(read.shape[2]).to(read.dtype)).transpose(1, 2) * self.gates
 
     def _between(self, n_columns: int) -> torch.Tensor:
         """Weights `[column, query]` that interpolate columns at the middle of every query's samples."""
         left, right = self.column_span
-        moments = (torch.arange(len(self.queries), dtype=torch.float64) + 0.5) * self.samples_per_query / self.n_samples
+        # Made where it is used: copied there, every step would wait for the GPU.
+        query, column = (
+            torch.arange(n, dtype=torch.float64, device=self.queries.device) for n in (len(self.queries), n_columns)
+        )
+        moments = (query + 0.5) * self.samples_per_query / self.n_samples
         places = ((left + (right - left) * moments) * n_columns - 0.5).clamp(0, n_columns - 1)
-        return (1 - (places - torch.arange(n_columns).unsqueeze(1)).abs()).clamp(min=0)
+        return (1 - (places - column.unsqueeze(1)).abs()).clamp(min=0)
 
     def _memory(self, tokens: torch.Tensor | None, batch: int) -> torch.Tensor | None:
         """What the queries attend to: projected tokens that know their place in the reading order."""

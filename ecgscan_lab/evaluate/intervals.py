@@ -188,6 +188,23 @@ def paired_difference_ci(
     >>> tuple(paired_difference_ci(truth, scores, scores))
     (0.0, 0.0, 0.0)
     """
+    difference, resampled = paired_resamples(targets, scores_a, scores_b, groups, n_bootstrap=n_bootstrap, seed=seed)
+    return PairedDifference(difference, *percentile_interval(resampled, level))
+
+
+def paired_resamples(
+    targets: ArrayLike,
+    scores_a: ArrayLike,
+    scores_b: ArrayLike,
+    groups: ArrayLike | None = None,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> tuple[float, FloatArray]:
+    """The difference of `paired_difference_ci`, and the same for every resample of the patients `[n_bootstrap]`.
+
+    Args, raises: as there.
+    """
     truth, a = _checked(targets, scores_a)
     _, b = _checked(targets, scores_b)
     missing = np.isnan(a).any(axis=0) | np.isnan(b).any(axis=0)
@@ -195,7 +212,7 @@ def paired_difference_ci(
     difference = macro_auroc(truth, a).macro - macro_auroc(truth, b).macro
     draws_a = bootstrap_macro_auroc(truth, a, groups, n_bootstrap=n_bootstrap, seed=seed)
     draws_b = bootstrap_macro_auroc(truth, b, groups, n_bootstrap=n_bootstrap, seed=seed)
-    return PairedDifference(difference, *percentile_interval(draws_a - draws_b, level))
+    return difference, draws_a - draws_b
 
 
 def _weighted_auroc(

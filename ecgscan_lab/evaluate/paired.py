@@ -12,8 +12,7 @@ from scipy.special import stdtrit
 from ecgscan_lab.errors import ArgumentError
 from ecgscan_lab.evaluate.intervals import (
     FloatArray,
-    bootstrap_macro_auroc,
-    macro_auroc,
+    paired_resamples,
     percentile_interval,
     resampled_weights,
 )
@@ -134,21 +133,19 @@ def probe_difference(
         >>> lead.difference > 10, lead.covers_zero
         (True, False)
     """
-    a, b = (np.array(scores, dtype=np.float64) for scores in (scores_a, scores_b))
+    a, b = (np.asarray(scores, dtype=np.float64) for scores in (scores_a, scores_b))
     a, b = (scores[None] if scores.ndim == 2 else scores for scores in (a, b))
     if a.ndim != 3 or a.shape != b.shape or not len(a):
         raise ArgumentError(
             f"scores of shapes {np.shape(scores_a)} and {np.shape(scores_b)}", field="scores_b",
             expected="[draw, record, class], both, or [record, class], both",
         )  # fmt: skip
-    differences, resampled = [], []
-    for of_a, of_b in zip(a, b, strict=True):
-        missing = np.isnan(of_a).all(axis=0) | np.isnan(of_b).all(axis=0)
-        of_a[:, missing] = of_b[:, missing] = np.nan
-        differences.append(macro_auroc(targets, of_a).macro - macro_auroc(targets, of_b).macro)
-        both = (bootstrap_macro_auroc(targets, x, groups, n_bootstrap=n_bootstrap, seed=seed) for x in (of_a, of_b))
-        resampled.append(np.subtract(*both))
-    if len(differences) == 1:
+    pairs = [
+        paired_resamples(targets, *scores, groups, n_bootstrap=n_bootstrap, seed=seed)
+        for scores in zip(a, b, strict=True)
+    ]
+    differences, resampled = zip(*pairs, strict=True)
+    if len(pairs) == 1:
         return PairedInterval(differences[0], *percentile_interval(resampled[0]))
     return seed_interval(differences, np.mean(resampled, axis=0))
 

@@ -156,6 +156,7 @@ class _Replication:
         trained_on = {"frozen": self.stages.files("prepare")}
         found = {"pretrain": run("pretrain", self.pretrain, made_from=trained_on)}
         by_weights = {**trained_on, "weights": self.stages.files("pretrain"), "judging": options}
+        # Named, so that a result from before the scores were kept is made anew.
         found["evaluate"] = run("evaluate", self.evaluate, made_from={**by_weights, "keeps": self.scores.name})
         by_features = {**by_weights, "features": self.stages.files("evaluate")}
         for name in ("retrieval", "reconstruction", "photo", "digitised"):

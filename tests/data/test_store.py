@@ -453,3 +453,12 @@ def test_ptbxl_comes_back_bit_for_bit(tmp_path, ptbxl_dir):
     cohort = load_ptbxl(ptbxl_dir, **how)
     assert store.to_cohort().data_sha256 == cohort.data_sha256
     assert store.repairs == cohort.repairs
+
+
+def test_a_number_of_synthetic_records_names_the_same_store(tmp_path):
+    named = build_store("synthetic:60", tmp_path / "a")
+    asked = build_store("synthetic", tmp_path / "b", n_records=60)
+    assert list(named.record_ids) == list(asked.record_ids)
+    assert len(build_store("synthetic:60", tmp_path / "c", n_records=40)) == len(
+        build_store("synthetic", tmp_path / "d", n_records=40)
+    )

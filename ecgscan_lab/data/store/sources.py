@@ -10,7 +10,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from ecgscan_lab.data import DEFAULT_SYNTHETIC_RECORDS, FOLDER_KINDS, known_sources
+from ecgscan_lab.data import FOLDER_KINDS, known_sources, synthetic_count
 from ecgscan_lab.data.reading import RecordRow, read_row
 from ecgscan_lab.data.record_tables import RecordTable
 from ecgscan_lab.data.store.shards import labels_text
@@ -106,10 +106,10 @@ def find_source(
         return _of_cohort(source)
     if isinstance(source, RecordTable):
         return _of_table(source)
-    if source == "synthetic":
+    n = synthetic_count(source, n_records)
+    if n is not None:
         if how:
             raise ArgumentError(f"synthetic recordings know no {next(iter(how))}", field=next(iter(how)))
-        n = DEFAULT_SYNTHETIC_RECORDS if n_records is None else n_records
         visits = synthetic_visits(n, seed, fs_hz=fs_hz, duration_s=duration_s)
         return StoreSource(
             name="synthetic",
