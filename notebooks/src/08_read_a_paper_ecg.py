@@ -96,6 +96,7 @@ diagnose_leads(read.leads_mv, fs_hz=read.fs_hz)
 # law ties only three leads, and those of one column run together. Each law is tried where its own leads overlap:
 
 # %%
+import numpy as np
 import pandas as pd
 
 from ecgscan_lab.leads.partial import check_laws_in_part
@@ -192,9 +193,6 @@ def ruled_out(p_absent, p_present, alpha):
 check_exercise("08.2", ruled_out)
 
 # %% tags=["solution"]
-import numpy as np
-
-
 def ruled_out(p_absent, p_present, alpha):
     return np.array([p_absent <= alpha, p_present <= alpha])
 
@@ -255,8 +253,6 @@ def elsewhere(share, reference, prevalence):
 # be asked for them. Four of the twelve:
 
 # %%
-import numpy as np
-
 from ecgscan_lab.plots.ecg import plot_reconstruction
 
 whole_mv = reference.complete(read.leads_mv[None], read.fs_hz)[0]
