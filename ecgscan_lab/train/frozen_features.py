@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -24,6 +25,7 @@ from ecgscan_lab.train.checkpoint import load_checkpoint, save_checkpoint
 from ecgscan_lab.train.recipe import Recipe
 from ecgscan_lab.train.teacher import fit_teacher
 from ecgscan_lab.types import TrainingData
+from ecgscan_lab.whole_files import unfinished_file
 
 _VERSION, _TINY_VERSION = 2, 3
 _AT_A_TIME = 4096
@@ -46,7 +48,8 @@ def prepare_frozen(
 
     Args:
         data: the records.
-        recipe: names the text tower and the signal teacher; "tiny" trains a teacher first, on the training split.
+        recipe: names the text tower and the signal teacher; "tiny" trains a teacher first, on the training split, and
+            where it distils `teachers` of them, whose summaries stand side by side.
         cache: folder for the features.
         seed: of texts written from labels, and of the tiny teacher.
         say: told what is being done.
@@ -74,10 +77,12 @@ def prepare_frozen(
     if not (folder / "facts.json").is_file():
         say(f"computing features of the frozen towers for {len(data):,} records")
         _make(folder, data, recipe, seed, say)
+    names = list(_ARRAYS)
+    if distils:
+        names.append(_several_summaries(data, recipe, folder, seed, say) if recipe.teachers > 1 else "summary")
     try:
         signal, text, ids, *summary = (
-            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in (*_ARRAYS, *(["summary"] if distils else []))
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in names
         )
     except (OSError, ValueError) as error:
         raise CheckpointError(
@@ -183,6 +188,27 @@ def _make(folder: Path, data: TrainingData, recipe: Recipe, seed: int, say: Call
             f"cannot write the features ({error.strerror or error})", file=folder, field="cache",
             fix="make room on the disk, or name another folder",
         ) from error  # fmt: skip
+
+
+def _several_summaries(
+    data: TrainingData, recipe: Recipe, folder: Path, seed: int, say: Callable[[str], object]
+) -> str:
+    """Write, once, the summaries of teachers from seeds that follow one another side by side; the file's name."""
+    path = folder / f"summary-{recipe.teachers}.npy"
+    if not path.is_file():
+        alone = dataclasses.replace(recipe, teachers=1)
+        told: list[np.ndarray] = []
+        for k in range(recipe.teachers):
+            say(f"teacher {k + 1} of {recipe.teachers}")
+            made = prepare_frozen(data, alone, folder.parent, seed=seed + k, say=say)
+            told += [made.signal_summary] if made.signal_summary is not None else []
+        with unfinished_file(path, error=CheckpointError, field="cache") as unfinished:
+            rows = _map(unfinished, (len(data), sum(summary.shape[1] for summary in told)))
+            for start in range(0, len(data), _AT_A_TIME):
+                piece = slice(start, start + _AT_A_TIME)
+                rows[piece] = np.concatenate([summary[piece] for summary in told], axis=1)
+            rows.flush()
+    return path.stem
 
 
 def read_texts(data: TrainingData, seed: int) -> list[str]:

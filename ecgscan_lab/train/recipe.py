@@ -43,7 +43,7 @@ GROUPS: dict[str, str] = {
     "optimisation": "steps batch_size lr warmup_share weight_decay clip_norm precision weight_average max_bad_steps",
     "execution": "micro_batch checkpointing compile_model save",
     "validation": "validations validation_batches split_by",
-    "beside it": "teacher_steps teacher_batch teacher_lr supervised_steps n_bootstrap",
+    "beside it": "teachers teacher_steps teacher_batch teacher_lr supervised_steps n_bootstrap",
 }
 """How a recipe is printed."""
 
@@ -105,7 +105,7 @@ class Recipe:
         validations: how often the validation loss is measured; the weights of the last phase's best one are kept.
         validation_batches: batches behind each validation loss.
         split_by: "patient" refuses data with a patient in both train and val; "record" lets it pass.
-        teacher_steps, teacher_batch, teacher_lr: training of the tiny signal teacher.
+        teachers, teacher_steps, teacher_batch, teacher_lr: tiny teachers a seed apart: all distilled, one aligned.
         supervised_steps: steps of the same tower trained with labels.
         n_bootstrap: resamples behind every interval.
 
@@ -127,6 +127,7 @@ class Recipe:
     teacher_steps: int = 200
     teacher_batch: int = 128
     teacher_lr: float = 2e-3
+    teachers: int = 1
     steps: int = 600
     batch_size: int = 64
     lr: float = 2e-3
@@ -390,7 +391,7 @@ def _check_numbers(recipe: Recipe) -> None:
                 raise ArgumentError(f"{name} is {value!r}", field=name, expected=f"{kind} from {least:g}")
 
     at_least(1, "d_shared tower_width decoder_dim decoder_layers decoder_heads steps batch_size validations".split())
-    at_least(1, "lora_rank samples_per_query validation_batches max_bad_steps".split())
+    at_least(1, "lora_rank samples_per_query validation_batches max_bad_steps teachers".split())
     at_least(1, [name for name in ("micro_batch", "text_max_tokens") if getattr(recipe, name) is not None])
     at_least(0, ["lr", "weight_decay", "warmup_share", "weight_average", "first_share"], whole=False)
     if not (isinstance(recipe.clip_norm, int | float) and recipe.clip_norm > 0):

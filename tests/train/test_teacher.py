@@ -161,6 +161,25 @@ def test_entries_are_in_units_of_their_spread_over_the_training_records(tmp_path
     assert not mapped[:, 2].any()
 
 
+def test_several_teachers_tell_their_summaries_side_by_side_and_only_once(cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(frozen_features, "_AT_A_TIME", 25)
+    weights = dataclasses.replace(SHORT.weights, w_distillation=1.0)
+    alone = dataclasses.replace(SHORT, text_tower="hashed", weights=weights)
+    first, second = (frozen_features.prepare_frozen(cohort, alone, tmp_path / "alone", seed=seed) for seed in (4, 5))
+    both, said = dataclasses.replace(alone, teachers=2), []
+    made = frozen_features.prepare_frozen(cohort, both, tmp_path / "both", seed=4, say=said.append)
+    assert np.array_equal(made.signal_summary, np.concatenate([first.signal_summary, second.signal_summary], axis=1))
+    assert not np.allclose(first.signal_summary, second.signal_summary, atol=0.1)
+    assert np.array_equal(made.signal, first.signal)
+    trained = [line for line in said if "training" in line]
+    assert len(trained) == 2
+    again = frozen_features.prepare_frozen(cohort, both, tmp_path / "both", seed=4, say=said.append)
+    assert np.array_equal(again.signal_summary, made.signal_summary)
+    assert [line for line in said if "training" in line] == trained
+    told = dataclasses.replace(both, weights=SHORT.weights)
+    assert frozen_features.prepare_frozen(cohort, told, tmp_path / "both", seed=4).signal_summary is None
+
+
 def test_a_cohort_without_training_records_is_refused(cohort, text_features):
     records = tuple(dataclasses.replace(r, split="test") for r in cohort.records)
     with pytest.raises(ArgumentError, match="no records"):
