@@ -127,7 +127,7 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
     that has not yet learned to read a clean page learns nothing from a bad one (`docs/lab-log.md`).
 
     Args:
-        profile: "full" draws 18 pages each of 9,745 records, half of them small; "long" 39, a third of them small, and
+        profile: "full" draws 17 pages each of 9,745 records, half of them small; "long" 39, a third of them small, and
             trains its teacher twice as long; "short" 3, all of them small, in steps of 32, a quarter of them
             photographed, barely in the first pass.
 
@@ -155,7 +155,7 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
         cover=3,
         first_size=(128, 304),
         first_share=0.5,
-        steps=2_800,
+        steps=2_600,
         teacher_steps=600,
         validations=8,
         supervised_steps=1,
