@@ -128,7 +128,7 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
 
     Args:
         profile: "full" draws 17 pages each of 9,745 records, half of them small; "long" 39, a third of them small, and
-            trains its teacher twice as long; "short" 3, all of them small, in steps of 32, a quarter of them
+            trains three teachers, each twice as long; "short" 3, all of them small, in steps of 32, a quarter of them
             photographed, barely in the first pass.
 
     Raises:
@@ -143,6 +143,7 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
         project="linear",
         signal_unit="record_sd",
         column_queries=True,
+        align_columns=True,
         independent_leads=True,
         decoder_dim=80,
         decoder_heads=4,
@@ -163,7 +164,7 @@ def ptbxl_laptop(profile: str = "full") -> Recipe:
     if profile == "full":
         return full
     if profile == "long":
-        return replace(full, first_share=1 / 3, steps=6_000, validations=15, teacher_steps=1_200)
+        return replace(full, first_share=1 / 3, steps=6_000, validations=15, teacher_steps=1_200, teachers=3)
     return replace(
         full,
         size=(128, 304),

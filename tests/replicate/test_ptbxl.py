@@ -263,7 +263,7 @@ def test_the_long_profile_is_the_full_one_with_more_steps():
         (range(2_000, 6_000), (192, 448)),
     ]
     changed = {line.partition(":")[0] for line in recipe_differences(long.as_dict(), full.as_dict())}
-    assert changed == {"steps", "first_share", "validations", "teacher_steps"}
+    assert changed == {"steps", "first_share", "validations", "teacher_steps", "teachers"}
     assert ptbxl.JUDGED["long"] == ptbxl.JUDGED["full"]
 
 
