@@ -261,10 +261,10 @@ show(plot_reconstruction(known_mv, whole_mv, read.fs_hz, visible=np.isfinite(rea
 
 # %% [markdown]
 # Blue is what the page shows; beside it the decoder guesses, from what a beat looks like in this lead and when the strip says
-# that one comes. Look closely: heights fall short, P waves are faint, the first half second is hardly drawn, and inside the blue
-# it is little better than outside (on unseen recordings 6.7 dB and 4.7 dB: a fifth and a third of the power is error). For
-# what is shown, the reading of section 2 is better. A single odd beat that this lead does not show cannot be guessed. With a
-# picture of your own black is what was read: beside the blue nobody can tell you whether the guess is right.
+# that one comes. Look closely: heights fall short, P waves are faint, and inside the blue it is little better than outside (on
+# unseen recordings 7.3 dB and 5.2 dB: a fifth and three tenths of the power are error). For what is shown, the reading of
+# section 2 is better. A single odd beat that this lead does not show cannot be guessed. With a picture of your own black is
+# what was read: beside the blue nobody can tell you whether the guess is right.
 #
 # ## 5. Failing well
 #
