@@ -196,12 +196,12 @@ def _several_summaries(
     """Write, once, the summaries of teachers from seeds that follow one another side by side; the file's name."""
     path = folder / f"summary-{recipe.teachers}.npy"
     if not path.is_file():
-        alone = dataclasses.replace(recipe, teachers=1)
-        told: list[np.ndarray] = []
+        weights = dataclasses.replace(recipe.weights, w_statement=0.0)  # statements are not a teacher's business
+        alone = dataclasses.replace(recipe, teachers=1, weights=weights)
+        told: list[Any] = []
         for k in range(recipe.teachers):
             say(f"teacher {k + 1} of {recipe.teachers}")
-            made = prepare_frozen(data, alone, folder.parent, seed=seed + k, say=say)
-            told += [made.signal_summary] if made.signal_summary is not None else []
+            told.append(prepare_frozen(data, alone, folder.parent, seed=seed + k, say=say).signal_summary)
         with unfinished_file(path, error=CheckpointError, field="cache") as unfinished:
             rows = _map(unfinished, (len(data), sum(summary.shape[1] for summary in told)))
             for start in range(0, len(data), _AT_A_TIME):
